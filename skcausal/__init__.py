@@ -18,6 +18,7 @@ _SUBMODULES = (
     "model_selection",
     "plotting",
     "prediction",
+    "simulators",
     "structure",
 )
 _NAMES = {
@@ -32,7 +33,9 @@ _NAMES = {
     "InterventionRidge": "prediction",
     "KnownGraph": "structure",
     "LeaveInterventionsOut": "model_selection",
+    "LinearPrior": "simulators",
     "NoEffect": "prediction",
+    "NonlinearPrior": "simulators",
     "PC": "structure",
     "TransformedVariables": "compose",
     "do": "interventions",

@@ -1,0 +1,191 @@
+"""What an intervention does to a structural equation, and the shapes in which it may be given.
+
+Without an intervention, ``x_j = f_j(x) + e_j``. With value v on a target j:
+
+========  ============================  ==================================================
+kind      equation of a target          in words
+========  ============================  ==================================================
+"hard"    ``x_j = v``                   the mechanism is replaced by a constant, do(x_j = v)
+"shift"   ``x_j = f_j(x) + e_j + v``    the mechanism is kept and a constant is added
+"scale"   ``x_j = v (f_j(x) + e_j)``    everything that the mechanism yields is multiplied
+"noise"   ``x_j = f_j(x) + v e_j``      the noise's standard deviation is multiplied
+========  ============================  ==================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from skcausal.simulators._parameters import is_distribution
+from skcausal.simulators._random import fold_in, uniform
+
+KINDS = ("hard", "shift", "scale", "noise")
+
+
+@dataclass(frozen=True)
+class Intervened:
+    """Structural equations ``x_j = a_j f_j(x) + s_j e_j + c_j`` of every regime and row.
+
+    Attributes
+    ----------
+    mechanism : tensor of shape (n_systems, n_regimes, n_rows or 1, n_variables)
+        The factor a.
+    noise : tensor of the same shape
+        The factor s.
+    offset : tensor of the same shape
+        The constant c.
+    """
+
+    mechanism: torch.Tensor
+    noise: torch.Tensor
+    offset: torch.Tensor
+
+
+def intervene(mask: torch.Tensor, values: torch.Tensor, kind: str) -> Intervened:
+    """Coefficients of the structural equations; `values` matter where `mask` is True."""
+    one, zero = torch.ones_like(values), torch.zeros_like(values)
+    on_target = {
+        "hard": (zero, zero, values),
+        "shift": (one, one, values),
+        "scale": (values, values, zero),
+        "noise": (one, values, zero),
+    }[kind]
+    return Intervened(
+        *(torch.where(mask, new, old) for new, old in zip(on_target, (one, one, zero)))
+    )
+
+
+@dataclass(frozen=True)
+class Design:
+    """Interventions of a batch, all arrays in four dimensions.
+
+    Attributes
+    ----------
+    mask : bool tensor of shape (n_systems, n_regimes, 1 or n_rows, n_variables)
+        The targets.
+    values : tensor of the shape of `mask`, or a frozen scipy distribution
+        The targets' values, 0 elsewhere; or what each of them is drawn from.
+    has_regimes : bool
+        Whether the caller gave an axis of regimes.
+    """
+
+    mask: torch.Tensor
+    values: Any
+    has_regimes: bool
+
+    def by_regime(self) -> Design:
+        """Make every row a regime of its own, with one row."""
+        shape = (len(self.mask), -1, 1, self.mask.shape[-1])
+        values = self.values if is_distribution(self.values) else self.values.reshape(shape)
+        return Design(self.mask.reshape(shape), values, True)
+
+    def draw_values(self, keys, n_rows, dtype, first_row=0) -> torch.Tensor:
+        """Values of the targets of rows `first_row` and after; one row if all are the same."""
+        if not is_distribution(self.values):
+            return self.values
+        sizes = (self.mask.shape[1], n_rows, self.mask.shape[3])
+        quantiles = uniform(fold_in(keys, "values"), *sizes, first_row=first_row)
+        drawn = torch.from_numpy(np.asarray(self.values.ppf(quantiles.cpu().numpy())))
+        return torch.where(self.mask, drawn.to(device=keys.device, dtype=dtype), 0.0)
+
+
+def check_design(interventions, values, present: torch.Tensor, dtype: torch.dtype) -> Design:
+    """Bring interventions and their values to one shape.
+
+    Parameters
+    ----------
+    interventions : bool array or tensor, or None
+        Of shape (n_variables,), (n_rows, n_variables), (n_systems, n_rows, n_variables) or
+        (n_systems, n_regimes, n_rows, n_variables); each axis but the last may be 1. None means no
+        target.
+    values : float, array, tensor, frozen scipy distribution or None
+        A number for all targets, an array that broadcasts to the mask or against it, or a
+        distribution. Entries outside the mask are ignored and may be NaN.
+    present : bool tensor of shape (n_systems, n_variables)
+        Which variables each system of the batch has.
+    dtype : torch.dtype
+        Precision of the values.
+
+    Returns
+    -------
+    design : Design
+        The interventions.
+
+    Raises
+    ------
+    TypeError
+        If the mask is not boolean.
+    ValueError
+        If shapes do not fit the batch, a target is not among a system's variables, or values are
+        missing or not finite.
+    """
+    mask = _check_mask(interventions, present)
+    has_regimes = getattr(interventions, "ndim", 0) == 4
+    if is_distribution(values):
+        return Design(mask, values, has_regimes)
+    if values is None:
+        if mask.any():
+            raise ValueError("values is missing: pass the values of the interventions' targets.")
+        values = 0.0
+    values = torch.as_tensor(_plain(values), dtype=dtype, device=mask.device)
+    has_regimes |= values.ndim == 4
+    shape, found = mask.shape, tuple(values.shape)
+    try:
+        values = torch.where(mask, _four_dimensions(values), 0.0)
+    except (RuntimeError, ValueError):
+        values = None
+    if values is None or (values.shape[0], values.shape[3]) != (shape[0], shape[3]):
+        raise ValueError(
+            f"values must be a number or fit the interventions, of shape {tuple(shape)} (systems, "
+            f"regimes, rows, variables), found shape {found}."
+        )
+    if not values.isfinite().all():
+        raise ValueError("values must be finite for every target, found NaN or infinity.")
+    return Design(mask.expand(values.shape), values, has_regimes)
+
+
+def _check_mask(interventions, present: torch.Tensor) -> torch.Tensor:
+    """Mask in four dimensions, the first of them the systems; see `check_design`."""
+    n_systems, n_variables = present.shape
+    if interventions is None:
+        return torch.zeros(n_systems, 1, 1, n_variables, dtype=torch.bool, device=present.device)
+    mask = torch.as_tensor(_plain(interventions), device=present.device)
+    if mask.dtype != torch.bool:
+        raise TypeError(
+            f"interventions must be a boolean mask, found data type {mask.dtype}. Pass "
+            "interventions != 0 if nonzero entries mark the targets."
+        )
+    if not 1 <= mask.ndim <= 4 or mask.shape[-1] != n_variables:
+        raise ValueError(
+            f"interventions must have {n_variables} columns, one per variable, and one to four "
+            f"dimensions, found shape {tuple(mask.shape)}."
+        )
+    mask = _four_dimensions(mask)
+    if mask.shape[0] not in (1, n_systems):
+        raise ValueError(
+            f"interventions must have one mask for each of the {n_systems} systems, or one for "
+            f"all, found {mask.shape[0]}."
+        )
+    mask = mask.expand(n_systems, -1, -1, -1)
+    if (mask & ~present[:, None, None]).any():
+        raise ValueError(
+            "interventions has a target out of range: a variable that its system does not have. "
+            "systems.present tells which of the padded variables exist."
+        )
+    return mask
+
+
+def _four_dimensions(array: torch.Tensor) -> torch.Tensor:
+    """Read (rows, variables) and (systems, rows, variables) as arrays with one regime."""
+    if array.ndim < 3:
+        return array.reshape((1,) * (4 - array.ndim) + tuple(array.shape))
+    return array[:, None] if array.ndim == 3 else array
+
+
+def _plain(array):
+    """Turn lists and DataFrames into arrays; leave tensors and numbers as they are."""
+    return array if isinstance(array, (torch.Tensor, float, int)) else np.asarray(array)

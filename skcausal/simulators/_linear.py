@@ -1,0 +1,283 @@
+"""Linear systems: directed acyclic or with stable feedback, with or without hidden confounders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from skcausal.simulators._interventions import Design, Intervened, intervene
+from skcausal.simulators._mechanisms import FourierFunctions
+from skcausal.simulators._noise import standard_noise
+from skcausal.simulators._parameters import check_choice, is_distribution
+from skcausal.simulators._random import fold_in, normal
+from skcausal.simulators._random_graphs import causal_order
+from skcausal.simulators._systems import Systems
+
+
+@dataclass(frozen=True, eq=False)
+class LinearSystems(Systems):
+    """A batch of linear structural causal models.
+
+    Row vectors follow ``x = x W + u L + e``, with weights W, hidden confounders u ~ N(0, I) with
+    loadings L, and independent noise e of mean 0. Systems with feedback are at their equilibrium.
+    Interventions change the equations of their targets:
+
+    - ``"hard"``: ``x_j = v``;
+    - ``"shift"``: ``x_j = (x W + u L)_j + e_j + v``;
+    - ``"scale"``: ``x_j = v ((x W + u L)_j + e_j)``;
+    - ``"noise"``: ``x_j = (x W + u L)_j + v e_j``.
+
+    Made by :meth:`LinearPrior.sample`, or from given weights by :meth:`from_coef`.
+
+    Parameters
+    ----------
+    keys : int64 tensor of shape (n_systems,)
+        Keys of the systems' random numbers.
+    n_variables : int64 tensor of shape (n_systems,)
+        Number of variables of each system.
+    coef : tensor of shape (n_systems, n_variables, n_variables)
+        Entry (s, i, j) is the weight of variable i in the equation of variable j.
+    noise_scale : tensor of shape (n_systems, n_variables)
+        Standard deviations of the noise.
+    loadings : tensor of shape (n_systems, n_confounders, n_variables)
+        Weights of the hidden confounders.
+    order : int64 tensor of shape (n_systems, n_variables)
+        Variables in causal order; without meaning where there is a cycle.
+    acyclic : bool tensor of shape (n_systems,)
+        Which systems have no directed cycle.
+    noise : {"gaussian", "gumbel"}
+        Distribution of the noise.
+    noise_functions : FourierFunctions or None
+        Where given, noise e_j is multiplied by ``sqrt(log(1 + exp(g_j(x))))``, with g_j a random
+        function of the parents of j.
+
+    References
+    ----------
+    .. [1] Pearl, J. (2009). Causality, 2nd ed., sections 1.4 and 3.2.
+    .. [2] Bollen, K. (1989). Structural Equations with Latent Variables, chapter 4 (equilibrium of
+       models with feedback).
+
+    Examples
+    --------
+    >>> from skcausal.simulators import LinearPrior
+    >>> systems = LinearPrior(4).sample(100, random_state=0)
+    >>> X = systems.sample(5, interventions=[True, False, False, False], values=2.0, random_state=0)
+    >>> X.shape
+    torch.Size([100, 5, 4])
+    >>> bool((X[:, :, 0] == 2.0).all())
+    True
+    """
+
+    keys: torch.Tensor
+    n_variables: torch.Tensor
+    coef: torch.Tensor
+    noise_scale: torch.Tensor
+    loadings: torch.Tensor
+    order: torch.Tensor
+    acyclic: torch.Tensor
+    noise: str = "gaussian"
+    noise_functions: FourierFunctions | None = None
+
+    @classmethod
+    def from_coef(cls, coef, noise_variance=1.0, *, loadings=None, noise="gaussian"):
+        """Make a batch of systems with given weights.
+
+        Parameters
+        ----------
+        coef : array or tensor of shape (n_systems, n_variables, n_variables)
+            Entry (s, i, j) is the weight of variable i in the equation of variable j.
+        noise_variance : float, or array of shape (n_variables,) or (n_systems, n_variables)
+            Variances of the noise.
+        loadings : array of shape (n_systems, n_confounders, n_variables), default=None
+            Weights of hidden confounders; None for no confounders.
+        noise : {"gaussian", "gumbel"}, default="gaussian"
+            Distribution of the noise.
+
+        Returns
+        -------
+        systems : LinearSystems
+            The systems, in the precision of `coef`.
+
+        Raises
+        ------
+        ValueError
+            If a variance is negative, shapes do not fit, or a system with a cycle is not stable:
+            the spectral radius of the absolute weights must be below 1.
+        """
+        check_choice("noise", noise, ("gaussian", "gumbel"))
+        coef = torch.as_tensor(coef)
+        if coef.ndim != 3 or coef.shape[1] != coef.shape[2] or not coef.is_floating_point():
+            raise ValueError(
+                "coef must be an array of floats of shape (n_systems, n_variables, n_variables), "
+                f"found {coef.dtype} of shape {tuple(coef.shape)}."
+            )
+        variance = torch.as_tensor(noise_variance, dtype=coef.dtype, device=coef.device)
+        if not (variance >= 0).all():
+            raise ValueError("noise_variance must not be negative or NaN.")
+        n_systems, n_variables, _ = coef.shape
+        if loadings is None:
+            loadings = coef.new_zeros(n_systems, 0, n_variables)
+        order, acyclic = causal_order(coef != 0)
+        check_stable(coef[~acyclic])
+        return cls(
+            keys=torch.arange(n_systems, device=coef.device),
+            n_variables=torch.full((n_systems,), n_variables, device=coef.device),
+            coef=coef,
+            noise_scale=variance.sqrt().expand(n_systems, n_variables),
+            loadings=torch.as_tensor(loadings, dtype=coef.dtype, device=coef.device),
+            order=order,
+            acyclic=acyclic,
+            noise=noise,
+        )
+
+    @property
+    def adjacency(self) -> torch.Tensor:
+        """The graphs: bool tensor (n_systems, n_variables, n_variables), True for i -> j."""
+        return self.coef != 0
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the parameters and rows."""
+        return self.coef.dtype
+
+    def interventional_covariance(self, interventions=None, values=None, *, kind="hard"):
+        """Return the covariance of the variables under interventions, in closed form.
+
+        Parameters
+        ----------
+        interventions : bool array or tensor, default=None
+            The targets, of a shape that :meth:`sample` takes; each of its rows is one intervention.
+        values : float, array, tensor or frozen scipy distribution, default=None
+            The targets' values. Values that are drawn add to the covariance.
+        kind : {"hard", "shift", "scale", "noise"}, default="hard"
+            What is done to the targets.
+
+        Returns
+        -------
+        covariance : tensor of shape (n_systems, n_rows, n_variables, n_variables)
+            One covariance for each row of `interventions`; with an axis of regimes before the rows
+            if the mask has four dimensions.
+
+        Raises
+        ------
+        ValueError
+            If the noise is heteroskedastic or a scale is drawn: there is no closed form.
+        """
+        if self.noise_functions is not None:
+            raise ValueError(
+                "Heteroskedastic systems have no covariance in closed form; estimate it from rows "
+                "of sample."
+            )
+        design = self._design(interventions, values, kind)
+        equations, drawn_variance = self._expected_equations(design, kind)
+        exogenous = equations.noise * self.noise_scale[:, None, None]
+        hidden = self.loadings[:, None, None] * equations.mechanism[..., None, :]
+        covariance = torch.diag_embed(exogenous**2 + drawn_variance) + hidden.mT @ hidden
+        system = self._system(equations)
+        half = torch.linalg.solve(system, covariance, left=False)
+        covariance = torch.linalg.solve(system.mT, half)
+        return covariance if design.has_regimes else covariance.squeeze(1)
+
+    def _mean(self, design, kind, keys, n_samples):
+        """Mean of the shape of the mask in closed form, and its standard error of 0."""
+        equations, _ = self._expected_equations(design, kind)
+        mean = self._equilibrium(equations, equations.offset)
+        return mean, torch.zeros_like(mean)
+
+    def _expected_equations(self, design: Design, kind) -> tuple[Intervened, torch.Tensor]:
+        """Equations with random values averaged, and the variance that these values add."""
+        if not is_distribution(design.values):
+            equations = self._intervene(design.mask, design.values, kind)
+            return equations, torch.zeros_like(equations.offset)
+        if kind == "scale":
+            raise ValueError(
+                "There is no closed form for scales that are drawn; pass their values instead of a "
+                "distribution."
+            )
+        mean, variance = (float(moment) for moment in design.values.stats("mv"))
+        if kind == "noise":  # E[(v e)^2] = E[v^2] E[e^2]
+            mean, variance = np.sqrt(mean**2 + variance), 0.0
+        on_target = design.mask.to(self.dtype)
+        return self._intervene(design.mask, mean * on_target, kind), variance * on_target
+
+    def _intervene(self, mask, values, kind) -> Intervened:
+        """Equations under interventions; a scale must leave feedback stable."""
+        equations = intervene(mask, values, kind)
+        if kind == "scale" and not self.acyclic.all():
+            check_stable(self.coef[~self.acyclic], equations.mechanism[~self.acyclic])
+        return equations
+
+    def _simulate(self, n_rows, design, kind, keys, first_row=0):
+        """Rows (n_systems, n_regimes, n_rows, n_variables) from row `first_row` on."""
+        values = design.draw_values(keys, n_rows, self.dtype, first_row)
+        equations = self._intervene(design.mask, values, kind)
+        sizes = (design.mask.shape[1], n_rows, self.coef.shape[-1])
+        noise = standard_noise(keys, sizes, self.noise, self.dtype, first_row)
+        noise = equations.noise * self.noise_scale[:, None, None] * noise
+        inputs = equations.offset
+        if self.loadings.shape[1]:
+            sizes = (design.mask.shape[1], n_rows, self.loadings.shape[1])
+            hidden = normal(
+                fold_in(keys, "confounders"), *sizes, dtype=self.dtype, first_row=first_row
+            )
+            inputs = inputs + equations.mechanism * (hidden @ self.loadings[:, None])
+        if self.acyclic.all():
+            return self._propagate(equations, inputs, noise)
+        return self._equilibrium(equations, inputs + noise)
+
+    def _propagate(self, equations, inputs, noise):
+        """Fill in the variables in causal order; the sum over parents is laid out rows last."""
+        by_order = self.order[:, None, None].expand(*noise.shape)
+        mechanism, inputs, noise = (
+            tensor.expand_as(noise).gather(-1, by_order).movedim(-1, 0).contiguous()
+            for tensor in (equations.mechanism, inputs, noise)
+        )
+        rows = self.order[:, :, None].expand_as(self.coef)
+        columns = self.order[:, None, :].expand_as(self.coef)
+        coef = self.coef.gather(1, rows).gather(2, columns).permute(1, 2, 0)[..., None, None]
+        X = torch.empty_like(noise)
+        for t in range(len(X)):
+            pull = (X[:t] * coef[:t, t]).sum(dim=0)
+            innovation = noise[t]
+            if self.noise_functions is not None:
+                innovation = innovation * self.noise_functions.noise_factor(t, X)
+            X[t] = mechanism[t] * pull + inputs[t] + innovation
+        return torch.empty_like(by_order, dtype=X.dtype).scatter_(-1, by_order, X.movedim(0, -1))
+
+    def _equilibrium(self, equations, inputs):
+        """Solve x (I - W A) = inputs, with A the diagonal of the mechanisms' factors."""
+        system = self._system(equations)
+        if system.shape[2] == 1:
+            return torch.linalg.solve(system[:, :, 0], inputs, left=False)
+        inputs = inputs.expand(system.shape[:-1])[..., None, :]
+        return torch.linalg.solve(system, inputs, left=False).squeeze(-2)
+
+    def _system(self, equations) -> torch.Tensor:
+        """Matrices I - W A (n_systems, n_regimes, n_rows or 1, n_variables, n_variables)."""
+        identity = torch.eye(self.coef.shape[-1], dtype=self.dtype, device=self.coef.device)
+        return identity - self.coef[:, None, None] * equations.mechanism[..., None, :]
+
+
+def check_stable(coef: torch.Tensor, mechanism: torch.Tensor | None = None) -> None:
+    """Raise a ValueError unless feedback dies out.
+
+    Parameters
+    ----------
+    coef : tensor of shape (n_systems, n_variables, n_variables)
+        Weights. A spectral radius below 1 of their absolute values suffices for stability, and
+        goes on to do so when any set of variables is held fixed.
+    mechanism : tensor of shape (n_systems, n_regimes, n_rows, n_variables), default=None
+        Factors by which interventions multiply the variables' equations.
+    """
+    if not len(coef):
+        return
+    matrix = coef.abs() if mechanism is None else (coef[:, None, None] * mechanism[..., None, :])
+    radius = torch.linalg.eigvals(matrix.abs()).abs().amax(dim=-1)
+    if not (radius < 1).all():
+        raise ValueError(
+            "A cycle is unstable: the spectral radius of the absolute weights is "
+            f"{float(radius.max()):.3g} and must be below 1. Lower the weights"
+            + (" along the cycle." if mechanism is None else " or the scales of the intervention.")
+        )
