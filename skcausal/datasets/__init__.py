@@ -1,6 +1,7 @@
 """Real interventional data in one layout, and synthetic data in one call."""
 
 from skcausal.datasets._dream4 import load_dream4
+from skcausal.datasets._gene_network import make_gene_network
 from skcausal.datasets._hepg2_phospho import load_hepg2_phospho
 from skcausal.datasets._l1000_a375 import load_l1000_a375
 from skcausal.datasets._melanoma_combo import load_melanoma_combo
@@ -8,6 +9,7 @@ from skcausal.datasets._norman_fitness import load_norman_fitness
 from skcausal.datasets._norman_perturbseq import load_norman_perturbseq
 from skcausal.datasets._papalexi import load_papalexi
 from skcausal.datasets._sachs import load_sachs
+from skcausal.datasets._scm import make_scm
 from skcausal.datasets._synthetic import make_linear_scm
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "load_norman_perturbseq",
     "load_papalexi",
     "load_sachs",
+    "make_gene_network",
     "make_linear_scm",
+    "make_scm",
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import combinations
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +11,11 @@ from scipy.special import ndtr, ndtri
 from sklearn.utils import Bunch, check_random_state
 
 from skcausal.datasets._perturbation_labels import label_rows
+from skcausal.datasets._regimes import check_count, frame, heldout_pairs, regime_targets
 from skcausal.datasets._shipped import read_description
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-_REGIMES = ("observational", "singles", "pairs")
+    pass
 
 
 def make_linear_scm(
@@ -129,14 +127,16 @@ def make_linear_scm(
     >>> bool((data.X.to_numpy()[data.interventions] == 2.0).all())
     True
     """
-    _check_sizes(n_variables, n_samples, n_heldout_pairs)
+    check_count("n_variables", n_variables, 2)
+    check_count("n_samples", n_samples, 1)
+    check_count("n_heldout_pairs", n_heldout_pairs, 0)
     _check_numbers(n_variables, edges_per_variable, noise_variance, do_value, weight_gap)
     names = [f"x{i}" for i in range(n_variables)]
-    targets = _regime_targets(regimes, names)
+    targets = regime_targets(regimes, names)
     rng = check_random_state(random_state)
     order = rng.permutation(n_variables)
     coef = _random_weights(order, edges_per_variable, weight_gap, rng)
-    heldout = _heldout_pairs(targets, n_heldout_pairs, rng)
+    heldout = heldout_pairs(targets, n_heldout_pairs, rng)
     variances = np.full(n_variables, float(noise_variance))
 
     mask, mask_test = (
@@ -145,35 +145,22 @@ def make_linear_scm(
     noise, noise_test = (
         rng.normal(scale=np.sqrt(variances), size=rows.shape) for rows in (mask, mask_test)
     )
-    interventions, interventions_test = _frame(mask, names), _frame(mask_test, names)
+    interventions, interventions_test = frame(mask, names), frame(mask_test, names)
     means_test = _propagate(coef, order, mask_test, do_value, np.zeros_like(noise_test))
     return Bunch(
-        X=_frame(_propagate(coef, order, mask, do_value, noise), names),
+        X=frame(_propagate(coef, order, mask, do_value, noise), names),
         interventions=interventions,
         regimes=label_rows(interventions),
-        X_test=_frame(_propagate(coef, order, mask_test, do_value, noise_test), names),
+        X_test=frame(_propagate(coef, order, mask_test, do_value, noise_test), names),
         interventions_test=interventions_test,
         regimes_test=label_rows(interventions_test),
-        means_test=_frame(means_test, names),
-        adjacency=_frame((coef != 0).astype(np.int8), names).set_axis(names, axis=0),
+        means_test=frame(means_test, names),
+        adjacency=frame((coef != 0).astype(np.int8), names).set_axis(names, axis=0),
         coef=coef,
         noise_variances=variances,
         feature_names=names,
         DESCR=read_description("linear_scm"),
     )
-
-
-def _check_sizes(n_variables: int, n_samples: int, n_heldout_pairs: int) -> None:
-    """Raise a ValueError for counts that are not integers or too small."""
-    checks = [
-        ("n_variables", n_variables, 2),
-        ("n_samples", n_samples, 1),
-        ("n_heldout_pairs", n_heldout_pairs, 0),
-    ]
-    for name, value, smallest in checks:
-        integer = isinstance(value, Integral) and not isinstance(value, bool)
-        if not integer or value < smallest:
-            raise ValueError(f"{name} must be an integer of at least {smallest}, found {value!r}.")
 
 
 def _check_numbers(
@@ -196,47 +183,6 @@ def _check_numbers(
             raise ValueError(f"{name} must be a number in [{low:g}, {high:g}], found {value!r}.")
 
 
-def _regime_targets(
-    regimes: str | Collection[Collection[str | int]], names: list[str]
-) -> np.ndarray:
-    """Boolean targets (n_regimes, n_variables) of the named family or the listed regimes."""
-    if isinstance(regimes, str) and regimes in _REGIMES:
-        sizes = range(_REGIMES.index(regimes) + 1)
-        listed = [c for size in sizes for c in combinations(range(len(names)), size)]
-    elif isinstance(regimes, Collection) and not isinstance(regimes, str):
-        listed = [_indices(regime, names) for regime in regimes]
-    else:
-        raise ValueError(
-            f"regimes={regimes!r} is not known. Use one of {', '.join(map(repr, _REGIMES))}, or a "
-            "list with a tuple of variables for each regime."
-        )
-    if not listed:
-        raise ValueError("regimes is empty. Use [()] for the observational regime alone.")
-    targets = np.zeros((len(listed), len(names)), dtype=bool)
-    for row, regime in zip(targets, listed):
-        row[list(regime)] = True
-    if len(np.unique(targets, axis=0)) < len(targets):
-        raise ValueError("regimes contains the same set of variables twice. List each set once.")
-    return targets
-
-
-def _indices(regime: Collection[str | int], names: list[str]) -> tuple[int, ...]:
-    """Column indices of the variables of one listed regime."""
-    if isinstance(regime, str) or not isinstance(regime, Collection):
-        raise ValueError(
-            f"Every entry of regimes must be a tuple or set of variables, found {regime!r}. Write "
-            "a single variable as (variable,)."
-        )
-    known = {name: i for i, name in enumerate(names)} | {i: i for i in range(len(names))}
-    unknown = [variable for variable in regime if variable not in known]
-    if unknown:
-        raise ValueError(
-            f"regimes names the unknown variable {unknown[0]!r}. Variables are {names[0]!r} to "
-            f"{names[-1]!r}, or 0 to {len(names) - 1}."
-        )
-    return tuple(known[variable] for variable in regime)
-
-
 def _random_weights(
     order: np.ndarray, edges_per_variable: float, weight_gap: float, rng: np.random.RandomState
 ) -> np.ndarray:
@@ -252,23 +198,6 @@ def _random_weights(
     return coef
 
 
-def _heldout_pairs(
-    targets: np.ndarray, n_heldout_pairs: int, rng: np.random.RandomState
-) -> np.ndarray:
-    """Boolean vector (n_regimes,) that marks randomly chosen regimes with two targets."""
-    pairs = np.flatnonzero(targets.sum(axis=1) == 2)
-    if n_heldout_pairs > len(pairs):
-        raise ValueError(
-            f"n_heldout_pairs={n_heldout_pairs} is more than the {len(pairs)} pairs of variables "
-            'among the regimes. Lower it, or use regimes="pairs".'
-        )
-    heldout = np.zeros(len(targets), dtype=bool)
-    heldout[rng.choice(pairs, size=n_heldout_pairs, replace=False)] = True
-    if heldout.all():
-        raise ValueError("All regimes are held out. Lower n_heldout_pairs or list more regimes.")
-    return heldout
-
-
 def _propagate(
     coef: np.ndarray, order: np.ndarray, mask: np.ndarray, do_value: float, noise: np.ndarray
 ) -> np.ndarray:
@@ -277,10 +206,3 @@ def _propagate(
     for j in order:
         values[:, j] = np.where(mask[:, j], do_value, values @ coef[:, j] + noise[:, j])
     return values
-
-
-def _frame(values: np.ndarray, names: list[str]) -> pd.DataFrame:
-    """DataFrame with the variables as columns."""
-    import pandas as pd
-
-    return pd.DataFrame(values, columns=names)

@@ -14,7 +14,7 @@ kind      equation of a target          in words
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,17 +71,27 @@ class Design:
         The targets' values, 0 elsewhere; or what each of them is drawn from.
     has_regimes : bool
         Whether the caller gave an axis of regimes.
+    observational : bool
+        Whether the caller gave no interventions.
     """
 
     mask: torch.Tensor
     values: Any
     has_regimes: bool
+    observational: bool
 
     def by_regime(self) -> Design:
         """Make every row a regime of its own, with one row."""
         shape = (len(self.mask), -1, 1, self.mask.shape[-1])
         values = self.values if is_distribution(self.values) else self.values.reshape(shape)
-        return Design(self.mask.reshape(shape), values, True)
+        return replace(self, mask=self.mask.reshape(shape), values=values)
+
+    def repeat(self, n_times: int) -> Design:
+        """Repeat all regimes, so that each is simulated with noise of its own."""
+        values = self.values
+        if not is_distribution(values):
+            values = values.repeat(1, n_times, 1, 1)
+        return replace(self, mask=self.mask.repeat(1, n_times, 1, 1), values=values)
 
     def draw_values(self, keys, n_rows, dtype, first_row=0) -> torch.Tensor:
         """Values of the targets of rows `first_row` and after; one row if all are the same."""
@@ -126,7 +136,7 @@ def check_design(interventions, values, present: torch.Tensor, dtype: torch.dtyp
     mask = _check_mask(interventions, present)
     has_regimes = getattr(interventions, "ndim", 0) == 4
     if is_distribution(values):
-        return Design(mask, values, has_regimes)
+        return Design(mask, values, has_regimes, interventions is None)
     if values is None:
         if mask.any():
             raise ValueError("values is missing: pass the values of the interventions' targets.")
@@ -145,7 +155,7 @@ def check_design(interventions, values, present: torch.Tensor, dtype: torch.dtyp
         )
     if not values.isfinite().all():
         raise ValueError("values must be finite for every target, found NaN or infinity.")
-    return Design(mask.expand(values.shape), values, has_regimes)
+    return Design(mask.expand(values.shape), values, has_regimes, interventions is None)
 
 
 def _check_mask(interventions, present: torch.Tensor) -> torch.Tensor:

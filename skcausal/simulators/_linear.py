@@ -142,7 +142,7 @@ class LinearSystems(Systems):
         """Precision of the parameters and rows."""
         return self.coef.dtype
 
-    def interventional_covariance(self, interventions=None, values=None, *, kind="hard"):
+    def interventional_covariance(self, interventions=None, values=None, *, kind=None):
         """Return the covariance of the variables under interventions, in closed form.
 
         Parameters
@@ -151,8 +151,8 @@ class LinearSystems(Systems):
             The targets, of a shape that :meth:`sample` takes; each of its rows is one intervention.
         values : float, array, tensor or frozen scipy distribution, default=None
             The targets' values. Values that are drawn add to the covariance.
-        kind : {"hard", "shift", "scale", "noise"}, default="hard"
-            What is done to the targets.
+        kind : {"hard", "shift", "scale", "noise"}, default=None
+            What is done to the targets; None for "hard".
 
         Returns
         -------
@@ -171,7 +171,7 @@ class LinearSystems(Systems):
                 "of sample."
             )
         design = self._design(interventions, values, kind)
-        equations, drawn_variance = self._expected_equations(design, kind)
+        equations, drawn_variance = self._expected_equations(design, self._kind(kind))
         exogenous = equations.noise * self.noise_scale[:, None, None]
         hidden = self.loadings[:, None, None] * equations.mechanism[..., None, :]
         covariance = torch.diag_embed(exogenous**2 + drawn_variance) + hidden.mT @ hidden
@@ -222,7 +222,8 @@ class LinearSystems(Systems):
             hidden = normal(
                 fold_in(keys, "confounders"), *sizes, dtype=self.dtype, first_row=first_row
             )
-            inputs = inputs + equations.mechanism * (hidden @ self.loadings[:, None])
+            for u, loading in zip(hidden.split(1, dim=-1), self.loadings.unbind(1)):
+                inputs = inputs + equations.mechanism * (u * loading[:, None, None])
         if self.acyclic.all():
             return self._propagate(equations, inputs, noise)
         return self._equilibrium(equations, inputs + noise)
@@ -237,13 +238,15 @@ class LinearSystems(Systems):
         rows = self.order[:, :, None].expand_as(self.coef)
         columns = self.order[:, None, :].expand_as(self.coef)
         coef = self.coef.gather(1, rows).gather(2, columns).permute(1, 2, 0)[..., None, None]
-        X = torch.empty_like(noise)
+        X, pull = torch.empty_like(noise), torch.zeros_like(noise)
         for t in range(len(X)):
-            pull = (X[:t] * coef[:t, t]).sum(dim=0)
             innovation = noise[t]
             if self.noise_functions is not None:
                 innovation = innovation * self.noise_functions.noise_factor(t, X)
-            X[t] = mechanism[t] * pull + inputs[t] + innovation
+            X[t] = mechanism[t] * pull[t] + inputs[t] + innovation
+            # Pushed on to the effects one cause at a time: the last bit of torch's sum over causes
+            # depends on the size of the batch.
+            pull[t + 1 :] += coef[t, t + 1 :] * X[t]
         return torch.empty_like(by_order, dtype=X.dtype).scatter_(-1, by_order, X.movedim(0, -1))
 
     def _equilibrium(self, equations, inputs):

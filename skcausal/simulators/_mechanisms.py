@@ -88,7 +88,8 @@ class FourierFunctions:
 
     def noise_factor(self, t: int, X: torch.Tensor) -> torch.Tensor:
         """Factor of the noise of variable t: the square root of log(1 + exp(f_t))."""
-        return torch.nn.functional.softplus(self(t, X)).sqrt()
+        # Not softplus: its last bit depends on the size of the batch.
+        return self(t, X).exp().log1p().sqrt()
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,13 +78,20 @@ class Systems:
         """Rows (n_systems, n_regimes, n_rows, n_variables) from row `first_row` on."""
         raise NotImplementedError
 
+    def _kind(self, kind) -> str:
+        """Validate a kind of intervention; None is the first that is known."""
+        kinds = tuple(self._default_values)
+        if kind is not None:
+            check_choice("kind", kind, kinds)
+        return kind or kinds[0]
+
     def _design(self, interventions, values, kind) -> Design:
         """Validate the arguments that describe interventions."""
-        check_choice("kind", kind, tuple(self._default_values))
+        kind = self._kind(kind)
         values = self._default_values[kind] if values is None else values
         return check_design(interventions, values, self.present, self.dtype)
 
-    def sample(self, n_rows, interventions=None, values=None, *, kind="hard", random_state=None):
+    def sample(self, n_rows, interventions=None, values=None, *, kind=None, random_state=None):
         """Simulate rows of all systems.
 
         Parameters
@@ -98,8 +105,8 @@ class Systems:
         values : float, array, tensor or frozen scipy distribution, default=None
             The targets' values: a number, an array that broadcasts to `interventions`, or a
             distribution from which each cell is drawn.
-        kind : str, default="hard"
-            What is done to the targets; see the class for the kinds it knows.
+        kind : str, default=None
+            What is done to the targets. The class says which kinds it knows; None is the first.
         random_state : int, RandomState instance, Generator instance or None, default=None
             Determines the noise. With the same integer the same noise is used under any
             intervention, and the first rows of a larger sample are those of a smaller one, up to
@@ -127,7 +134,7 @@ class Systems:
                 f"{given_rows}."
             )
         keys = fold_in(self.keys, check_random_state(random_state))
-        X = self._simulate(n_rows, design, kind, keys)
+        X = self._simulate(n_rows, design, self._kind(kind), keys)
         return X if design.has_regimes else X.squeeze(1)
 
     def interventional_mean(
@@ -135,7 +142,7 @@ class Systems:
         interventions=None,
         values=None,
         *,
-        kind="hard",
+        kind=None,
         n_samples=10_000,
         random_state=0,
         return_standard_error=False,
@@ -148,8 +155,8 @@ class Systems:
             The targets, of a shape that :meth:`sample` takes; each of its rows is one intervention.
         values : float, array, tensor or frozen scipy distribution, default=None
             The targets' values.
-        kind : str, default="hard"
-            What is done to the targets.
+        kind : str, default=None
+            What is done to the targets; None is the first of the kinds that the class knows.
         n_samples : int, default=10_000
             Rows per intervention where there is no closed form.
         random_state : int, RandomState instance, Generator instance or None, default=0
@@ -168,7 +175,7 @@ class Systems:
         check_count("n_samples", n_samples, smallest=2)
         design = self._design(interventions, values, kind)
         keys = fold_in(self.keys, check_random_state(random_state))
-        results = self._mean(design, kind, keys, n_samples)
+        results = self._mean(design, self._kind(kind), keys, n_samples)
         if not design.has_regimes:
             results = tuple(result.squeeze(1) for result in results)
         return results if return_standard_error else results[0]

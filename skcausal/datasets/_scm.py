@@ -1,0 +1,189 @@
+"""Interventional data from one system of any task prior over structural models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state
+
+from skcausal.datasets._perturbation_labels import label_rows
+from skcausal.datasets._regimes import check_count, frame, heldout_pairs, regime_targets
+from skcausal.datasets._shipped import read_description
+
+
+def make_scm(
+    prior,
+    *,
+    n_samples: int = 50,
+    regimes="singles",
+    kind: str | None = None,
+    values: Any = 2.0,
+    n_heldout_pairs: int = 0,
+    random_state=None,
+) -> Bunch:
+    """Generate interventional data from a system that is drawn from a task prior.
+
+    Whatever :class:`~skcausal.simulators.LinearPrior` and
+    :class:`~skcausal.simulators.NonlinearPrior` can describe: feedback, hidden confounders,
+    Gumbel or heteroskedastic noise, scale-free graphs, random Fourier or neural mechanisms.
+    :func:`make_linear_scm` is the plain linear-Gaussian case without torch.
+
+    Parameters
+    ----------
+    prior : TaskPrior
+        The prior, such as ``LinearPrior(10, n_confounders=2)``.
+
+    n_samples : int, default=50
+        Number of rows per regime.
+
+    regimes : {"observational", "singles", "pairs"} or collection, default="singles"
+        Which sets of variables are intervened on; see :func:`make_linear_scm`. Variables are named
+        x0, x1, ...
+
+    kind : {"hard", "shift", "scale", "noise"}, default=None
+        What is done to the targets; see :class:`~skcausal.simulators.LinearSystems`. None is the
+        first kind that the systems know.
+
+    values : float or frozen scipy distribution, default=2.0
+        The targets' value, or what the value of every targeted cell is drawn from.
+
+    n_heldout_pairs : int, default=0
+        Number of randomly chosen pairs among the regimes whose rows are returned as a test set
+        and not in X.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the system, the held-out pairs and the rows. Pass an int for reproducible output
+        across multiple function calls.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object with the following attributes.
+
+        X : DataFrame of shape (n_rows, n_variables)
+            Samples, `n_samples` consecutive rows for each regime that is not held out.
+        interventions : DataFrame of bool of shape (n_rows, n_variables)
+            True where the variable was intervened on.
+        regimes : Series of str of shape (n_rows,)
+            Names of the targets joined by "+", or "control".
+        X_test : DataFrame of shape (n_heldout_pairs * n_samples, n_variables)
+            Samples of the held-out pairs; no rows if there are none.
+        interventions_test : DataFrame of bool, same shape as X_test
+            Mask of the held-out pairs.
+        regimes_test : Series of str of shape (n_heldout_pairs * n_samples,)
+            Labels of the held-out pairs.
+        means_test : DataFrame of the same shape as X_test
+            Expectation of each row given its interventions.
+        standard_errors_test : DataFrame of the same shape as X_test
+            Standard errors of these means: 0 where they are exact.
+        adjacency : DataFrame of int8 of shape (n_variables, n_variables)
+            Entry (i, j) is 1 for an edge i -> j.
+        system : Systems
+            A batch with the one system, to draw more from it.
+        feature_names : list of str
+            Names of the variables.
+        DESCR : str
+            Description of the models.
+
+    Raises
+    ------
+    TypeError
+        If `prior` is not a task prior.
+    ValueError
+        If an argument is out of its range, a regime names an unknown variable or occurs twice,
+        or there are fewer pairs than `n_heldout_pairs`.
+
+    Examples
+    --------
+    >>> from skcausal.datasets import make_scm
+    >>> from skcausal.simulators import LinearPrior
+    >>> data = make_scm(LinearPrior(5, n_cycles=1), kind="shift", values=1.0, random_state=0)
+    >>> data.X.shape, data.regimes.nunique()
+    ((300, 5), 6)
+    """
+    return draw_scm(
+        prior,
+        "x",
+        n_samples=n_samples,
+        regimes=regimes,
+        kind=kind,
+        values=values,
+        n_heldout_pairs=n_heldout_pairs,
+        random_state=random_state,
+        description="scm",
+    )
+
+
+def draw_scm(
+    prior,
+    prefix,
+    *,
+    n_samples,
+    regimes,
+    kind,
+    values,
+    n_heldout_pairs,
+    random_state,
+    description,
+) -> Bunch:
+    """Draw a system and its rows; see `make_scm`. Variables are named by `prefix` and a number."""
+    import torch
+
+    from skcausal.simulators import Systems, TaskPrior
+
+    if not isinstance(prior, TaskPrior):
+        raise TypeError(
+            "prior must be a task prior of skcausal.simulators, such as LinearPrior(10), found "
+            f"{prior!r}."
+        )
+    check_count("n_samples", n_samples, 1)
+    check_count("n_heldout_pairs", n_heldout_pairs, 0)
+    rng = check_random_state(random_state)
+    seeds = rng.randint(2**31 - 1, size=3)
+    system = prior.sample(1, int(seeds[0]), dtype=torch.float64)
+    if not isinstance(system, Systems):
+        raise TypeError(
+            f"{type(prior).__name__} does not describe structural models with an intervention "
+            "mask; it has a make_* function of its own."
+        )
+    n_variables = int(system.n_variables[0])
+    names = [f"{prefix}{i}" for i in range(n_variables)]
+    targets = regime_targets(regimes, names)
+    heldout = heldout_pairs(targets, n_heldout_pairs, rng)
+
+    def part(chosen, seed):
+        """Rows, mask and labels of the chosen regimes."""
+        mask = np.zeros((1, len(chosen), 1, system.adjacency.shape[-1]), dtype=bool)
+        mask[0, :, 0, :n_variables] = chosen
+        X = np.zeros((0, n_variables))
+        mean = error = X
+        if len(chosen):
+            rows = system.sample(n_samples, mask, values, kind=kind, random_state=int(seed))
+            X = rows.numpy().reshape(-1, rows.shape[-1])[:, :n_variables]
+            mean, error = (
+                np.repeat(moment.numpy()[0, :, 0, :n_variables], n_samples, axis=0)
+                for moment in system.interventional_mean(
+                    mask, values, kind=kind, return_standard_error=True
+                )
+            )
+        interventions = frame(np.repeat(chosen, n_samples, axis=0), names)
+        return frame(X, names), interventions, frame(mean, names), frame(error, names)
+
+    X, interventions, _, _ = part(targets[~heldout], seeds[1])
+    X_test, interventions_test, means_test, errors_test = part(targets[heldout], seeds[2])
+    adjacency = system.adjacency[0, :n_variables, :n_variables].numpy().astype(np.int8)
+    return Bunch(
+        X=X,
+        interventions=interventions,
+        regimes=label_rows(interventions),
+        X_test=X_test,
+        interventions_test=interventions_test,
+        regimes_test=label_rows(interventions_test),
+        means_test=means_test,
+        standard_errors_test=errors_test,
+        adjacency=frame(adjacency, names).set_axis(names, axis=0),
+        system=system,
+        feature_names=names,
+        DESCR=read_description(description),
+    )

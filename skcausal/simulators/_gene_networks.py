@@ -1,0 +1,339 @@
+"""Gene regulatory networks at steady state, by the stochastic equations of SERGIO."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+
+from skcausal.simulators._interventions import Design
+from skcausal.simulators._random import check_random_state, fold_in, normal_pairs, uniform
+from skcausal.simulators._systems import Systems, check_count
+from skcausal.simulators._technical_noise import TechnicalNoise
+
+NOISE_TYPES = ("dpd", "spd", "sp")
+
+# Steps whose noise is drawn at a time: enough to amortise calls, few enough to stay in the cache.
+_STEPS_AT_ONCE = 8
+
+# Independent trajectories from which a mean and its standard error are estimated.
+_N_REPLICATES = 32
+
+_SMALLEST = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class GeneNetworks(Systems):
+    """A batch of gene regulatory networks.
+
+    A gene j is produced at rate P_j and decays at rate lambda_j x_j (equations 1 to 4 of [1]_):
+
+    - ``dx_j = (P_j - lambda_j x_j) dt + q (sqrt(P_j) dA_j + sqrt(lambda_j x_j) dB_j)``, with A
+      and B independent Wiener processes;
+    - ``P_j = b_j + sum_i K_ij s_i`` over activators i, and ``K_ij (1 - s_i)`` for repressors, with
+      ``s_i = x_i^n_i / (h_i^n_i + x_i^n_i)``. The basal rate b_j of a master regulator, a gene
+      without regulators, depends on the cell type and is 0 for all other genes.
+
+    Rows are cells at the steady state, every cell type in turn. Interventions multiply the
+    production of their targets by a factor: ``kind="knock_out"`` by 0, ``"knock_down"`` by 0.5, or
+    by `values` where these are given (not negative; above 1 is overexpression). With technical
+    noise, rows are counts. Made by :meth:`GeneNetworkPrior.sample`.
+
+    Parameters
+    ----------
+    keys : int64 tensor of shape (n_systems,)
+        Keys of the systems' random numbers.
+    n_variables : int64 tensor of shape (n_systems,)
+        Number of genes of each system.
+    interactions : tensor of shape (n_systems, n_genes, n_genes)
+        Entry (s, i, j) is K_ij, positive for an activator i of j and negative for a repressor.
+    hill : tensor of shape (n_systems, n_genes)
+        Hill coefficients n_i of the regulators.
+    half_response : tensor of shape (n_systems, n_genes)
+        Expression h_i at which a regulator has half of its effect: its steady state without noise
+        and interventions, averaged over cell types.
+    basal : tensor of shape (n_systems, n_cell_types, n_genes)
+        Basal production rates b_j.
+    decay : tensor of shape (n_systems, n_genes)
+        Decay rates lambda_j.
+    outliers : tensor of shape (n_systems, n_genes)
+        Factors of the measured expression of outlier genes, 1 elsewhere.
+    dropout_midpoint : tensor of shape (n_systems,)
+        Value of log(1 + x) at which half of the entries are lost.
+    noise_scale : float
+        Strength q of the intrinsic noise.
+    noise_type : {"dpd", "spd", "sp"}
+        Which noise enters the equation; see :class:`GeneNetworkPrior`.
+    dt : float
+        Step of the Euler-Maruyama scheme.
+    steps_per_cell : int
+        Mean number of steps between two cells of a trajectory.
+    burn_in : int
+        Number of steps before the first cell.
+    target_error : float
+        Probability that an intended target is missed, and that any other gene is hit.
+    technical_noise : TechnicalNoise or None
+        Technical noise of the measurement.
+
+    References
+    ----------
+    .. [1] Dibaeinia & Sinha (2020). SERGIO: a single-cell expression simulator guided by gene
+       regulatory networks. Cell Systems 11(3).
+
+    Examples
+    --------
+    >>> from skcausal.simulators import GeneNetworkPrior
+    >>> networks = GeneNetworkPrior(5, edges_per_variable=1.0).sample(2, random_state=0)
+    >>> mask = [True, False, False, False, False]
+    >>> cells = networks.sample(50, interventions=mask, kind="knock_out", random_state=0)
+    >>> cells.shape, float(cells[:, :, 0].max())
+    (torch.Size([2, 50, 5]), 0.0)
+    """
+
+    keys: torch.Tensor
+    n_variables: torch.Tensor
+    interactions: torch.Tensor
+    hill: torch.Tensor
+    half_response: torch.Tensor
+    basal: torch.Tensor
+    decay: torch.Tensor
+    outliers: torch.Tensor
+    dropout_midpoint: torch.Tensor
+    noise_scale: float = 1.0
+    noise_type: str = "dpd"
+    dt: float = 0.01
+    steps_per_cell: int = 15
+    burn_in: int = 250
+    target_error: float = 0.0
+    technical_noise: TechnicalNoise | None = None
+
+    _default_values: ClassVar[dict[str, float | None]] = {"knock_out": 0.0, "knock_down": 0.5}
+
+    @property
+    def adjacency(self) -> torch.Tensor:
+        """The graphs: bool tensor (n_systems, n_genes, n_genes), True for i -> j."""
+        return self.interactions != 0
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the parameters and rows."""
+        return self.interactions.dtype
+
+    def steady_state(self, interventions=None, values=None, *, kind=None):
+        """Return the expression at which all genes rest when there is no noise.
+
+        Parameters
+        ----------
+        interventions : bool array or tensor, default=None
+            The targets, of a shape that :meth:`sample` takes; each of its rows is one intervention.
+        values : float, array or tensor, default=None
+            Factors of the targets' production.
+        kind : {"knock_out", "knock_down"}, default=None
+            What is done to the targets; None for "knock_out".
+
+        Returns
+        -------
+        expression : tensor of shape (n_systems, n_rows, n_cell_types, n_genes)
+            The steady states; with an axis of regimes before the rows if the mask has four
+            dimensions.
+        """
+        design = self._design(interventions, values, kind)
+        shape = (*design.mask.shape[:3], *self.basal.shape[1:])
+        expression = self._rest(self._factors(design.by_regime()), self.basal[:, None])
+        expression = expression.reshape(shape)
+        return expression if design.has_regimes else expression.squeeze(1)
+
+    def actual_targets(self, n_rows, interventions=None, *, random_state=None):
+        """Return which genes are hit in the rows that :meth:`sample` gives for this random state.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows.
+        interventions : bool array or tensor, default=None
+            The intended targets, as for :meth:`sample`.
+        random_state : int, RandomState instance, Generator instance or None, default=None
+            The random state given to :meth:`sample`; an int.
+
+        Returns
+        -------
+        mask : bool tensor of shape (n_systems, n_rows, n_genes)
+            The genes that are hit; with an axis of regimes if `interventions` has four dimensions.
+        """
+        check_count("n_rows", n_rows)
+        design = self._design(interventions, None, None)
+        keys = fold_in(self.keys, check_random_state(random_state))
+        mask = self._miss(design, keys, n_rows).mask.expand(-1, -1, n_rows, -1)
+        return mask if design.has_regimes else mask.squeeze(1)
+
+    def _simulate(self, n_rows, design: Design, kind, keys, first_row=0):
+        """Cells (n_systems, n_regimes, n_rows, n_genes); later rows come from new trajectories."""
+        if first_row:
+            keys = fold_in(keys, first_row)
+        design = replace(design, values=self._draw_factors(design, keys, n_rows))
+        design = self._miss(design, keys, n_rows)
+        n_systems, n_regimes, own_rows, n_genes = design.values.shape
+        design = replace(design, mask=design.mask.expand(design.values.shape))
+        if own_rows > 1:
+            expression = self._trajectories(1, design.by_regime(), keys)
+            expression = expression.reshape(n_systems, n_regimes, n_rows, n_genes)
+        else:
+            expression = self._trajectories(n_rows, design, keys)
+        if self.technical_noise is None:
+            return expression
+        expression = self.technical_noise.scale_libraries(
+            expression * self.outliers[:, None, None], keys
+        )
+        return self.technical_noise.measure(expression, keys, self.dropout_midpoint)
+
+    def _mean(self, design, kind, keys, n_samples):
+        """Mean and standard error of the shape of the mask, from independent replicates.
+
+        Cells of one trajectory are correlated; the means of separate trajectories are not.
+        """
+        n_types = self.basal.shape[1]
+        n_rows = n_types * math.ceil(n_samples / (_N_REPLICATES * n_types))
+        cells = self._simulate(n_rows, design.by_regime().repeat(_N_REPLICATES), kind, keys)
+        means = cells.double().mean(dim=2).unflatten(1, (_N_REPLICATES, -1))
+        error = means.std(dim=1) / math.sqrt(_N_REPLICATES)
+        return means.mean(dim=1).reshape(design.mask.shape), error.reshape(design.mask.shape)
+
+    def _draw_factors(self, design, keys, n_rows):
+        """Factors of the targets' production, which must not be negative."""
+        values = design.draw_values(keys, n_rows, self.dtype)
+        if (values < 0).any():
+            raise ValueError(
+                "values must not be negative: they multiply the production rates of the targets; "
+                f"found {float(values.min()):g}."
+            )
+        return values
+
+    def _factors(self, design) -> torch.Tensor:
+        """Factor of every gene's production, of the shape of the mask."""
+        return torch.where(design.mask, self._draw_factors(design, self.keys, 1), 1.0)
+
+    def _miss(self, design, keys, n_rows) -> Design:
+        """Flip targets at random in rows that have any; what is hit gets the mean factor."""
+        if not self.target_error or design.observational:
+            return design
+        treated = design.mask.any(dim=-1, keepdim=True)
+        sizes = (design.mask.shape[1], n_rows, design.mask.shape[3])
+        flip = uniform(fold_in(keys, "target_error"), *sizes) < self.target_error
+        hit = design.mask ^ (flip & treated & self.present[:, None, None])
+        count = design.mask.sum(dim=-1, keepdim=True).clamp(min=1)
+        factor = design.values.sum(dim=-1, keepdim=True) / count
+        values = torch.where(design.mask, design.values, factor).expand(hit.shape)
+        return replace(design, mask=hit, values=torch.where(hit, values, 0.0))
+
+    def _production_rates(self, basal):
+        """Return the function from expression to production rates before interventions.
+
+        Both have the shape of `basal`, (n_systems, ..., n_chains, n_genes); what does not depend on
+        the expression is worked out once.
+        """
+        leading = (len(self),) + (1,) * (basal.ndim - 2)
+        hill = self.hill.reshape(*leading, -1)
+        offset = hill * self.half_response.clamp(min=_SMALLEST).log().reshape(*leading, -1)
+        strengths = [row.reshape(*leading, -1) for row in self.interactions.unbind(1)]
+        # A repressor contributes K (1 - s) = K - K s.
+        constant = basal + (-self.interactions).clamp(min=0).sum(dim=1).reshape(*leading, -1)
+
+        def production(expression):
+            # s = x^n / (h^n + x^n) = 1 / (1 + exp(n log h - n log x)). Neither torch.sigmoid nor a
+            # matrix product: their last bits depend on the size of the batch.
+            saturation = (offset - hill * expression.log()).exp_().add_(1.0).reciprocal_()
+            rates = constant.clone()
+            for regulator, strength in zip(saturation.split(1, dim=-1), strengths):
+                rates += regulator * strength
+            return rates
+
+        return production
+
+    def _rest(self, factors, basal) -> torch.Tensor:
+        """Steady state without noise: along every path one iteration settles one more gene."""
+        basal = basal.expand(*factors.shape[:2], *basal.shape[2:])
+        decay, production = self.decay[:, None, None], self._production_rates(basal)
+        expression = factors * basal / decay
+        for _ in range(expression.shape[-1]):
+            expression = factors * production(expression) / decay
+        return expression
+
+    def _trajectories(self, n_rows, design, keys) -> torch.Tensor:
+        """Expression (n_systems, n_regimes, n_rows, n_genes) of cells along trajectories.
+
+        Row r belongs to trajectory r modulo the number of cell types, each of which has another
+        type. A trajectory is cut into segments of `steps_per_cell` steps after the burn-in, and one
+        cell is taken at a random time of each.
+        """
+        n_regimes = design.mask.shape[1]
+        n_types = self.basal.shape[1]
+        n_chains, n_cells = min(n_types, n_rows), math.ceil(n_rows / n_types)
+        chain = torch.arange(n_chains, device=keys.device)
+        regime_keys = fold_in(fold_in(keys, "cells")[:, None], chain.new_tensor(range(n_regimes)))
+        chain_keys = fold_in(regime_keys[..., None], chain)
+        first = (uniform(regime_keys) * n_types).long()
+        cell_type = (first[..., None] + chain) % n_types
+        basal = self.basal.gather(
+            1, cell_type.flatten(1)[..., None].expand(-1, -1, self.basal.shape[2])
+        ).reshape(*cell_type.shape, -1)
+        factors = self._factors(design)
+        times = uniform(fold_in(chain_keys, "times"), n_cells) * self.steps_per_cell
+        times = (
+            times.long()
+            + self.burn_in
+            + self.steps_per_cell * torch.arange(n_cells, device=keys.device)
+        )
+        cells = self._integrate(self._rest(factors, basal), factors, basal, times, chain_keys)
+        # (n_systems, n_regimes, n_chains, n_cells, n_genes) to rows that cycle through the chains
+        return cells.transpose(2, 3).flatten(2, 3)[:, :, :n_rows]
+
+    def _integrate(self, expression, factors, basal, times, keys) -> torch.Tensor:
+        """Euler-Maruyama steps of all trajectories, and their state at the given times.
+
+        Parameters
+        ----------
+        expression : tensor of shape (n_systems, n_regimes, n_chains, n_genes)
+            The initial state.
+        factors : tensor of shape (n_systems, n_regimes, 1, n_genes)
+            Factors of the production.
+        basal : tensor of shape (n_systems, n_regimes, n_chains, n_genes)
+            Basal rates.
+        times : int64 tensor of shape (n_systems, n_regimes, n_chains, n_cells)
+            Steps after which cells are taken, one in each segment.
+        keys : int64 tensor of shape (n_systems, n_regimes, n_chains)
+            Keys of the trajectories.
+
+        Returns
+        -------
+        cells : tensor of shape (n_systems, n_regimes, n_chains, n_cells, n_genes)
+            The cells.
+        """
+        n_cells, n_genes = times.shape[-1], expression.shape[-1]
+        cells = expression.new_zeros(n_cells, *expression.shape)
+        keys, strength = fold_in(keys, "intrinsic"), self.noise_scale * math.sqrt(self.dt)
+        decay, production = self.decay[:, None, None], self._production_rates(basal)
+        n_steps = self.burn_in + n_cells * self.steps_per_cell
+        for step in range(n_steps):
+            if step % _STEPS_AT_ONCE == 0:
+                noise = normal_pairs(
+                    keys, _STEPS_AT_ONCE, n_genes, dtype=self.dtype, first_row=step
+                )
+                noise = [wiener.movedim(-2, 0).contiguous() for wiener in noise]
+            if step >= self.burn_in:
+                k = (step - self.burn_in) // self.steps_per_cell
+                cells[k] = torch.where((times[..., k] == step)[..., None], expression, cells[k])
+            up = factors * production(expression)
+            down = decay * expression
+            first, second = (wiener[step % _STEPS_AT_ONCE] for wiener in noise)
+            kick = _langevin_noise(self.noise_type, up.sqrt(), down.sqrt(), first, second)
+            expression = (expression + (up - down) * self.dt + strength * kick).clamp_(min=0)
+        return cells.movedim(0, 3)
+
+
+def _langevin_noise(noise_type, production, decay, first, second):
+    """Noise of the Langevin equation from the roots of both rates; equation 3 and its variants."""
+    if noise_type == "dpd":
+        return production * first + decay * second
+    return (production + decay) * first if noise_type == "spd" else production * first
