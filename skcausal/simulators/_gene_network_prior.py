@@ -22,7 +22,7 @@ from skcausal.simulators._systems import TaskPrior
 from skcausal.simulators._technical_noise import TechnicalNoise
 
 # Cells without intervention from which the dropout midpoint of a network is taken.
-_N_PILOT_CELLS = 100
+_N_PILOT_CELLS = 50
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,19 @@ _SMALL_RATE = 10.0
 
 
 def _mix(state: torch.Tensor) -> torch.Tensor:
-    """Finalise SplitMix64 states in place; torch shifts are arithmetic, hence the masks."""
+    """Finalise SplitMix64 states in place."""
     for shift, multiplier in zip((30, 27), _MULTIPLIERS):
-        state ^= (state >> shift) & ((1 << (64 - shift)) - 1)
+        state ^= _shift_right(state, shift)
         state *= multiplier
-    state ^= (state >> 31) & ((1 << 33) - 1)
+    state ^= _shift_right(state, 31)
     return state
+
+
+def _shift_right(bits: torch.Tensor, n: int) -> torch.Tensor:
+    """Shift right and fill with zeros; torch's own shift repeats the sign."""
+    shifted = bits >> n
+    shifted &= (1 << (64 - n)) - 1
+    return shifted
 
 
 def check_random_state(random_state) -> int:
@@ -100,7 +107,7 @@ def _bits(keys: torch.Tensor, sizes: tuple[int, ...], first_row: int) -> torch.T
         first = first_row if axis == len(sizes) - 2 else 0
         index = torch.arange(first, first + size, dtype=torch.int64, device=keys.device)
         counter = counter[..., None] + (index << place)
-    return _mix(keys.reshape(*keys.shape, *[1] * len(sizes)) + counter * _GAMMA)
+    return _mix(counter * _GAMMA + keys.reshape(*keys.shape, *[1] * len(sizes)))
 
 
 def uniform(keys, *sizes, dtype=torch.float64, first_row=0) -> torch.Tensor:
@@ -125,7 +132,7 @@ def uniform(keys, *sizes, dtype=torch.float64, first_row=0) -> torch.Tensor:
     """
     digits = 53 if dtype == torch.float64 else 24
     bits = _bits(keys, sizes, first_row)
-    leading = (bits >> (64 - digits)) & ((1 << digits) - 1)
+    leading = _shift_right(bits, 64 - digits)
     # Half a unit keeps 0 out; one more rounding at the top would let 1 in, hence the clamp.
     numbers = (leading.to(dtype) + 0.5) * 2.0**-digits
     return numbers.clamp_(max=1 - 2.0**-digits)
@@ -134,11 +141,13 @@ def uniform(keys, *sizes, dtype=torch.float64, first_row=0) -> torch.Tensor:
 def normal_pairs(keys, *sizes, dtype=torch.float64, first_row=0):
     """Two independent standard normal tensors of shape (*batch, *sizes), by Box and Muller."""
     bits = _bits(keys, sizes, first_row)
-    radius = ((bits >> 32) & 0xFFFFFFFF).to(dtype).add_(0.5).mul_(2.0**-32)
+    radius = _shift_right(bits, 32).to(dtype).add_(0.5).mul_(2.0**-32)
     # In float32 the largest numerators round up to 2^32; log(1) = 0 is then the right limit.
     radius = radius.log_().mul_(-2.0).sqrt_()
-    angle = (bits & 0xFFFFFFFF).to(dtype).mul_(2.0 * math.pi * 2.0**-32)
-    return radius * angle.cos(), radius * angle.sin()
+    bits &= 0xFFFFFFFF
+    angle = bits.to(dtype).mul_(2.0 * math.pi * 2.0**-32)
+    cosine = angle.cos().mul_(radius)
+    return cosine, angle.sin_().mul_(radius)
 
 
 def normal(keys, *sizes, dtype=torch.float64, first_row=0) -> torch.Tensor:
