@@ -67,6 +67,10 @@ def make_gene_network(
 
         interactions : DataFrame of shape (n_genes, n_genes)
             Strength with which gene i activates (positive) or represses gene j.
+        cell_types, cell_types_test : Series of int
+            Cell type of every row of `X` and of `X_test`.
+        hits, hits_test : DataFrame of bool
+            The genes that were hit in every row; differs from the mask with `target_error` only.
 
     Raises
     ------
@@ -85,6 +89,8 @@ def make_gene_network(
     >>> data.X.shape, data.regimes.unique().tolist()
     ((250, 4), ['control', 'g0', 'g1', 'g2', 'g3'])
     """
+    import pandas as pd
+
     from skcausal.simulators import GeneNetworkPrior
 
     prior = GeneNetworkPrior(
@@ -104,8 +110,20 @@ def make_gene_network(
         n_heldout_pairs=n_heldout_pairs,
         random_state=random_state,
         description="gene_network",
+        record=_cells,
     )
     names = data.feature_names
+    for suffix in ("", "_test"):
+        data[f"cell_types{suffix}"] = pd.Series(data[f"cell_types{suffix}"], name="cell_type")
+        data[f"hits{suffix}"] = frame(data[f"hits{suffix}"], names)
     interactions = frame(data.system.interactions[0].numpy(), names)
     data.interactions = interactions.set_axis(names, axis=0)
     return data
+
+
+def _cells(networks, n_rows, mask, seed):
+    """Cell types and actual targets of the rows of a network."""
+    return {
+        "cell_types": networks.cell_types(n_rows, mask, random_state=seed),
+        "hits": networks.actual_targets(n_rows, mask, random_state=seed),
+    }

@@ -126,8 +126,13 @@ def draw_scm(
     n_heldout_pairs,
     random_state,
     description,
+    record=None,
 ) -> Bunch:
-    """Draw a system and its rows; see `make_scm`. Variables are named by `prefix` and a number."""
+    """Draw a system and its rows; see `make_scm`. Variables are named by `prefix` and a number.
+
+    `record(system, n_samples, mask, seed)` gives more arrays (n_regimes, n_samples, ...) about the
+    rows by name; they are part of the result, and again with "_test" for the held-out regimes.
+    """
     import torch
 
     from skcausal.simulators import Systems, TaskPrior
@@ -152,38 +157,27 @@ def draw_scm(
     targets = regime_targets(regimes, names)
     heldout = heldout_pairs(targets, n_heldout_pairs, rng)
 
-    def part(chosen, seed):
-        """Rows, mask and labels of the chosen regimes."""
-        mask = np.zeros((1, len(chosen), 1, system.adjacency.shape[-1]), dtype=bool)
-        mask[0, :, 0, :n_variables] = chosen
-        X = np.zeros((0, n_variables))
-        mean = error = X
-        if len(chosen):
-            rows = system.sample(n_samples, mask, values, kind=kind, random_state=int(seed))
-            X = rows.numpy().reshape(-1, rows.shape[-1])[:, :n_variables]
-            mean, error = (
-                np.repeat(moment.numpy()[0, :, 0, :n_variables], n_samples, axis=0)
-                for moment in system.interventional_mean(
-                    mask, values, kind=kind, return_standard_error=True
-                )
-            )
-        interventions = frame(np.repeat(chosen, n_samples, axis=0), names)
-        return frame(X, names), interventions, frame(mean, names), frame(error, names)
-
-    X, interventions, _, _ = part(targets[~heldout], seeds[1])
-    X_test, interventions_test, means_test, errors_test = part(targets[heldout], seeds[2])
+    data = Bunch(system=system, feature_names=names, DESCR=read_description(description))
     adjacency = system.adjacency[0, :n_variables, :n_variables].numpy().astype(np.int8)
-    return Bunch(
-        X=X,
-        interventions=interventions,
-        regimes=label_rows(interventions),
-        X_test=X_test,
-        interventions_test=interventions_test,
-        regimes_test=label_rows(interventions_test),
-        means_test=means_test,
-        standard_errors_test=errors_test,
-        adjacency=frame(adjacency, names).set_axis(names, axis=0),
-        system=system,
-        feature_names=names,
-        DESCR=read_description(description),
-    )
+    data.adjacency = frame(adjacency, names).set_axis(names, axis=0)
+    for suffix, chosen, seed in (
+        ("", targets[~heldout], int(seeds[1])),
+        ("_test", targets[heldout], int(seeds[2])),
+    ):
+        mask = torch.zeros(1, len(chosen), 1, system.adjacency.shape[-1], dtype=torch.bool)
+        mask[0, :, 0, :n_variables] = torch.from_numpy(chosen)
+        rows = system.sample(n_samples, mask, values, kind=kind, random_state=seed)
+        interventions = frame(np.repeat(chosen, n_samples, axis=0), names)
+        data[f"X{suffix}"] = frame(rows.flatten(0, 2)[:, :n_variables].numpy(), names)
+        data[f"interventions{suffix}"] = interventions
+        data[f"regimes{suffix}"] = label_rows(interventions)
+        for name, array in (record(system, n_samples, mask, seed) if record else {}).items():
+            data[f"{name}{suffix}"] = array.flatten(0, 2).numpy()
+    data.means_test = data.standard_errors_test = data.X_test.copy()
+    if heldout.any():  # the test part came last: its masks are the held-out ones
+        moments = system.interventional_mean(mask, values, kind=kind, return_standard_error=True)
+        data.means_test, data.standard_errors_test = (
+            frame(np.repeat(moment[0, :, 0, :n_variables].numpy(), n_samples, axis=0), names)
+            for moment in moments
+        )
+    return data

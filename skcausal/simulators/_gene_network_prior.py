@@ -13,13 +13,20 @@ from skcausal.simulators._linear_prior import check_graph_parameters, draw_graph
 from skcausal.simulators._parameters import (
     bounds_of,
     check_choice,
+    check_count,
+    check_number,
     check_parameter,
     draw_parameter,
 )
 from skcausal.simulators._random import fold_in, uniform
 from skcausal.simulators._random_graphs import move_to_variables
-from skcausal.simulators._systems import TaskPrior
-from skcausal.simulators._technical_noise import TechnicalNoise
+from skcausal.simulators._task_prior import TaskPrior
+from skcausal.simulators._technical_noise import (
+    TechnicalNoise,
+    draw_outliers,
+    dropout_midpoint,
+    scale_libraries,
+)
 
 # Cells without intervention from which the dropout midpoint of a network is taken.
 _N_PILOT_CELLS = 50
@@ -115,24 +122,24 @@ class GeneNetworkPrior(TaskPrior):
     def __post_init__(self):
         check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable)
         check_choice("graph", self.graph, ("erdos_renyi", "scale_free"))
-        check_parameter("n_cell_types", self.n_cell_types, 1, integer=True)
+        check_count("n_cell_types", self.n_cell_types)
         check_parameter("basal_rate", self.basal_rate, 0.0)
         check_parameter("interaction_strength", self.interaction_strength, 0.0)
         check_parameter("activation_probability", self.activation_probability, 0.0, 1.0)
         check_parameter("hill_coefficient", self.hill_coefficient, 0.0, above=True)
         check_parameter("decay", self.decay, 0.0, above=True)
-        check_parameter("noise_scale", self.noise_scale, 0.0)
+        check_number("noise_scale", self.noise_scale, 0.0)
         check_choice("noise_type", self.noise_type, NOISE_TYPES)
-        check_parameter("dt", self.dt, 0.0, above=True)
+        check_number("dt", self.dt, 0.0, above=True)
         fastest = bounds_of("decay", self.decay)[1]
         if fastest * self.dt >= 1:
             raise ValueError(
                 f"dt={self.dt:g} is too long for a decay rate of up to {fastest:g}: their product "
                 "must be below 1, or the scheme is unstable. Shorten dt."
             )
-        check_parameter("steps_per_cell", self.steps_per_cell, 1, integer=True)
-        check_parameter("burn_in", self.burn_in, 0, integer=True)
-        check_parameter("target_error", self.target_error, 0.0, 1.0)
+        check_count("steps_per_cell", self.steps_per_cell)
+        check_count("burn_in", self.burn_in, smallest=0)
+        check_number("target_error", self.target_error, 0.0, 1.0)
         self._technical_noise()
 
     def _technical_noise(self) -> TechnicalNoise | None:
@@ -196,13 +203,13 @@ def _settle_half_responses(networks: GeneNetworks) -> GeneNetworks:
 
 def _prepare_measurement(networks: GeneNetworks, noise: TechnicalNoise) -> GeneNetworks:
     """Draw outlier genes and set the dropout midpoints, from pilot cells."""
-    outliers = noise.draw_outliers(networks.keys, networks.hill.shape[-1], networks.dtype)
+    outliers = draw_outliers(noise, networks.keys, networks.hill.shape[-1], networks.dtype)
     cells = networks.sample(_N_PILOT_CELLS, random_state=0) * outliers[:, None]
     pilot_keys = fold_in(networks.keys, "pilot")
-    cells = noise.scale_libraries(cells[:, None], pilot_keys).squeeze(1)
+    cells = scale_libraries(noise, cells[:, None], pilot_keys).squeeze(1)
     return replace(
         networks,
         outliers=outliers,
-        dropout_midpoint=noise.dropout_midpoint(cells, networks.present),
+        dropout_midpoint=dropout_midpoint(noise, cells, networks.present),
         technical_noise=noise,
     )

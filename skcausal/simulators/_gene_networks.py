@@ -9,9 +9,10 @@ from typing import ClassVar
 import torch
 
 from skcausal.simulators._interventions import Design
+from skcausal.simulators._parameters import check_count
 from skcausal.simulators._random import check_random_state, fold_in, normal_pairs, uniform
-from skcausal.simulators._systems import Systems, check_count
-from skcausal.simulators._technical_noise import TechnicalNoise
+from skcausal.simulators._systems import Systems
+from skcausal.simulators._technical_noise import TechnicalNoise, measure, scale_libraries
 
 NOISE_TYPES = ("dpd", "spd", "sp")
 
@@ -168,6 +169,35 @@ class GeneNetworks(Systems):
         mask = self._miss(design, keys, n_rows).mask.expand(-1, -1, n_rows, -1)
         return mask if design.has_regimes else mask.squeeze(1)
 
+    def cell_types(self, n_rows, interventions=None, *, random_state=None):
+        """Return the cell types of the rows that :meth:`sample` gives for this random state.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows.
+        interventions : bool array or tensor, default=None
+            The intended targets, as for :meth:`sample`, with one factor for each target.
+        random_state : int, RandomState instance, Generator instance or None, default=None
+            The random state given to :meth:`sample`; an int.
+
+        Returns
+        -------
+        types : int64 tensor of shape (n_systems, n_rows)
+            Index into the cell types of `basal`; with an axis of regimes if `interventions` has
+            four dimensions.
+        """
+        check_count("n_rows", n_rows)
+        design = self._design(interventions, None, None)
+        keys = fold_in(self.keys, check_random_state(random_state))
+        n_regimes = design.mask.shape[1]
+        if self._miss(design, keys, n_rows).mask.shape[2] > 1:
+            types = self._first_type(keys, n_regimes * n_rows).unflatten(1, (n_regimes, n_rows))
+        else:
+            row = torch.arange(n_rows, device=keys.device)
+            types = (self._first_type(keys, n_regimes)[..., None] + row) % self.basal.shape[1]
+        return types if design.has_regimes else types.squeeze(1)
+
     def _simulate(self, n_rows, design: Design, kind, keys, first_row=0):
         """Cells (n_systems, n_regimes, n_rows, n_genes); later rows come from new trajectories."""
         if first_row:
@@ -183,10 +213,9 @@ class GeneNetworks(Systems):
             expression = self._trajectories(n_rows, design, keys)
         if self.technical_noise is None:
             return expression
-        expression = self.technical_noise.scale_libraries(
-            expression * self.outliers[:, None, None], keys
-        )
-        return self.technical_noise.measure(expression, keys, self.dropout_midpoint)
+        expression = expression * self.outliers[:, None, None]
+        expression = scale_libraries(self.technical_noise, expression, keys)
+        return measure(self.technical_noise, expression, keys, self.dropout_midpoint)
 
     def _mean(self, design, kind, keys, n_samples):
         """Mean and standard error of the shape of the mask, from independent replicates.
@@ -271,13 +300,11 @@ class GeneNetworks(Systems):
         n_types = self.basal.shape[1]
         n_chains, n_cells = min(n_types, n_rows), math.ceil(n_rows / n_types)
         chain = torch.arange(n_chains, device=keys.device)
-        regime_keys = fold_in(fold_in(keys, "cells")[:, None], chain.new_tensor(range(n_regimes)))
-        chain_keys = fold_in(regime_keys[..., None], chain)
-        first = (uniform(regime_keys) * n_types).long()
-        cell_type = (first[..., None] + chain) % n_types
+        chain_keys = fold_in(_regime_keys(keys, n_regimes)[..., None], chain)
+        cell_type = (self._first_type(keys, n_regimes)[..., None] + chain) % n_types
         basal = self.basal.gather(
             1, cell_type.flatten(1)[..., None].expand(-1, -1, self.basal.shape[2])
-        ).reshape(*cell_type.shape, -1)
+        ).unflatten(1, cell_type.shape[1:])
         factors = self._factors(design)
         times = uniform(fold_in(chain_keys, "times"), n_cells) * self.steps_per_cell
         times = (
@@ -288,6 +315,11 @@ class GeneNetworks(Systems):
         cells = self._integrate(self._rest(factors, basal), factors, basal, times, chain_keys)
         # (n_systems, n_regimes, n_chains, n_cells, n_genes) to rows that cycle through the chains
         return cells.transpose(2, 3).flatten(2, 3)[:, :, :n_rows]
+
+    def _first_type(self, keys, n_regimes) -> torch.Tensor:
+        """Cell type (n_systems, n_regimes) of the first row of every regime."""
+        draws = uniform(_regime_keys(keys, n_regimes))
+        return (draws * self.basal.shape[1]).long()
 
     def _integrate(self, expression, factors, basal, times, keys) -> torch.Tensor:
         """Euler-Maruyama steps of all trajectories, and their state at the given times.
@@ -330,6 +362,11 @@ class GeneNetworks(Systems):
             kick = _langevin_noise(self.noise_type, up.sqrt(), down.sqrt(), first, second)
             expression = (expression + (up - down) * self.dt + strength * kick).clamp_(min=0)
         return cells.movedim(0, 3)
+
+
+def _regime_keys(keys, n_regimes) -> torch.Tensor:
+    """Keys (n_systems, n_regimes) of the cells of every regime."""
+    return fold_in(fold_in(keys, "cells")[:, None], torch.arange(n_regimes, device=keys.device))
 
 
 def _langevin_noise(noise_type, production, decay, first, second):

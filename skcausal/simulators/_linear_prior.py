@@ -16,6 +16,8 @@ from skcausal.simulators._noise import NOISES
 from skcausal.simulators._parameters import (
     bounds_of,
     check_choice,
+    check_count,
+    check_number,
     check_parameter,
     draw_parameter,
 )
@@ -28,7 +30,7 @@ from skcausal.simulators._random_graphs import (
     move_to_variables,
     scale_free,
 )
-from skcausal.simulators._systems import TaskPrior
+from skcausal.simulators._task_prior import TaskPrior
 
 GRAPHS: dict[str, Callable] = {
     "erdos_renyi": erdos_renyi,
@@ -177,13 +179,13 @@ class LinearPrior(TaskPrior):
         """Validate what concerns cycles."""
         smallest = bounds_of("n_variables", self.n_variables, integer=True)[0]
         check_parameter("n_cycles", self.n_cycles, 0, integer=True)
-        check_parameter("cycle_length", self.cycle_length, 2, integer=True)
+        check_count("cycle_length", self.cycle_length, 2)
         if bounds_of("n_cycles", self.n_cycles)[1] and self.cycle_length > smallest:
             raise ValueError(
                 f"cycle_length={self.cycle_length} is more than the {smallest:g} variables of the "
                 "smallest system."
             )
-        check_parameter("max_spectral_radius", self.max_spectral_radius, 0.0, above=True)
+        check_number("max_spectral_radius", self.max_spectral_radius, 0.0, above=True)
         if self.max_spectral_radius >= 1:
             raise ValueError(
                 "max_spectral_radius must be below 1, otherwise cycles are unstable; found "
@@ -213,7 +215,7 @@ class LinearPrior(TaskPrior):
         """Validate what concerns hidden confounders."""
         smallest = bounds_of("n_variables", self.n_variables, integer=True)[0]
         check_parameter("n_confounders", self.n_confounders, 0, integer=True)
-        check_parameter("confounder_children", self.confounder_children, 1, integer=True)
+        check_count("confounder_children", self.confounder_children)
         check_parameter("confounder_variance", self.confounder_variance, 0.0)
         if bounds_of("n_confounders", self.n_confounders)[1] and (
             self.confounder_children > smallest

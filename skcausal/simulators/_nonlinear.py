@@ -11,10 +11,17 @@ from skcausal.simulators._interventions import intervene
 from skcausal.simulators._linear_prior import check_graph_parameters, draw_graph
 from skcausal.simulators._mechanisms import FourierFunctions, PerceptronFunctions
 from skcausal.simulators._noise import NOISES, standard_noise
-from skcausal.simulators._parameters import check_choice, check_parameter, draw_parameter
+from skcausal.simulators._parameters import (
+    check_choice,
+    check_count,
+    check_number,
+    check_parameter,
+    draw_parameter,
+)
 from skcausal.simulators._random import fold_in
 from skcausal.simulators._random_graphs import move_to_variables
-from skcausal.simulators._systems import Systems, TaskPrior
+from skcausal.simulators._systems import Systems
+from skcausal.simulators._task_prior import TaskPrior
 
 MECHANISMS: dict[str, Any] = {"fourier": FourierFunctions, "mlp": PerceptronFunctions}
 
@@ -184,10 +191,10 @@ class NonlinearPrior(TaskPrior):
         check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable)
         check_choice("mechanism", self.mechanism, tuple(MECHANISMS))
         check_choice("graph", self.graph, ("erdos_renyi", "scale_free"))
-        check_parameter("length_scale", self.length_scale, 0.0, above=True)
-        check_parameter("output_scale", self.output_scale, 0.0)
+        check_number("length_scale", self.length_scale, 0.0, above=True)
+        check_number("output_scale", self.output_scale, 0.0)
         if self.n_features is not None:
-            check_parameter("n_features", self.n_features, 1, integer=True)
+            check_count("n_features", self.n_features)
         check_choice("noise", self.noise, NOISES)
         check_parameter("noise_variance", self.noise_variance, 0.0)
         check_choice("standardize", self.standardize, (None, "internal"))

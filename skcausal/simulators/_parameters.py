@@ -70,6 +70,21 @@ def check_choice(name: str, value, choices: Sequence) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, found {value!r}.")
 
 
+def check_count(name: str, value, smallest: int = 1) -> None:
+    """Raise a ValueError unless `value` is an integer of at least `smallest`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < smallest:
+        raise ValueError(f"{name} must be an integer of at least {smallest}, found {value!r}.")
+
+
+def check_number(
+    name: str, value, low: float = -np.inf, high: float = np.inf, *, above: bool = False
+) -> None:
+    """Raise as :func:`check_parameter` does, and for a distribution as well."""
+    if is_distribution(value):
+        raise TypeError(f"{name} must be a number, not a distribution: it is the same for all.")
+    check_parameter(name, value, low, high, above=above)
+
+
 def draw_parameter(parameter, keys: torch.Tensor, *sizes: int) -> torch.Tensor:
     """Values (n_systems, *sizes) in float64: drawn through the quantile function, or constant."""
     if not is_distribution(parameter):

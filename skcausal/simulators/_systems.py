@@ -1,62 +1,31 @@
-"""Batches of causal systems, and the distributions over them."""
+"""Batches of causal systems that can be intervened on."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
-from numbers import Integral
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 
+from skcausal.simulators._batches import Batch
 from skcausal.simulators._interventions import KINDS, Design, check_design
-from skcausal.simulators._parameters import check_choice
-from skcausal.simulators._random import check_random_state, fold_in, task_keys
+from skcausal.simulators._parameters import check_choice, check_count
+from skcausal.simulators._random import check_random_state, fold_in
 
 # Rows simulated at a time when a mean is estimated.
 _ROWS_AT_ONCE = 1024
 
 
-class Systems:
+class Systems(Batch):
     """A batch of causal systems of one family.
 
-    The fields are tensors whose first axis runs over the systems. Systems with fewer variables
-    than the widest that the prior allows are padded: `present` tells which variables exist, the
-    others are 0 throughout. ``systems[index]`` selects systems as in an array, an integer giving a
-    batch of one; ``len(systems)`` counts them.
+    Systems with fewer variables than the widest that the prior allows are padded: `present` tells
+    which variables exist, the others are 0 throughout.
     """
 
-    keys: torch.Tensor
     n_variables: torch.Tensor
 
     # What `values` is where it is not given, for every kind of intervention that is known.
     _default_values: ClassVar[dict[str, float | None]] = dict.fromkeys(KINDS)
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index) -> Self:
-        if isinstance(index, Integral):
-            index = range(len(self))[index]  # IndexError where it is out of range
-            index = slice(index, index + 1)
-        elif not isinstance(index, slice):
-            index = torch.as_tensor(index, device=self.keys.device)
-        return _map_tensors(self, lambda tensor: tensor[index])
-
-    def to(self, device) -> Self:
-        """Move the systems to a device.
-
-        Parameters
-        ----------
-        device : str or torch.device
-            Where later computations shall run.
-
-        Returns
-        -------
-        systems : Systems
-            The same systems there.
-        """
-        return _map_tensors(self, lambda tensor: tensor.to(device))
 
     @property
     def present(self) -> torch.Tensor:
@@ -199,150 +168,3 @@ class Systems:
             count += n
         error = (squares / (count - 1) / count).sqrt()
         return mean.reshape(design.mask.shape), error.reshape(design.mask.shape)
-
-
-class TaskPrior:
-    """A distribution over causal systems.
-
-    Task number k of a seed is always the same system, in whatever batches the tasks are drawn and
-    on whatever device.
-    """
-
-    def _draw(self, keys: torch.Tensor, dtype: torch.dtype) -> Systems:
-        """Systems of the given keys (n_tasks,)."""
-        raise NotImplementedError
-
-    def sample(
-        self, n_tasks, random_state=None, *, start=0, device="cpu", dtype=torch.float32
-    ) -> Systems:
-        """Draw a batch of systems.
-
-        Parameters
-        ----------
-        n_tasks : int
-            Number of systems.
-        random_state : int, RandomState instance, Generator instance or None, default=None
-            Seed of the sequence of tasks.
-        start : int, default=0
-            Position of the first task in the sequence: drawing 40 tasks and then 60 with
-            ``start=40`` gives the systems that drawing 100 at once gives.
-        device : str or torch.device, default="cpu"
-            Where the systems live and are simulated.
-        dtype : torch.dtype, default=torch.float32
-            Precision of their parameters and rows.
-
-        Returns
-        -------
-        systems : Systems
-            The batch.
-        """
-        check_count("n_tasks", n_tasks)
-        check_count("start", start, smallest=0)
-        keys = task_keys(check_random_state(random_state), n_tasks, start=start, device=device)
-        return self._draw(keys, dtype)
-
-    def stream(
-        self,
-        n_tasks=None,
-        random_state=None,
-        *,
-        batch_size=64,
-        start=0,
-        device="cpu",
-        dtype=torch.float32,
-    ) -> Iterator[Systems]:
-        """Draw systems batch by batch; no more than one batch is held.
-
-        Parameters
-        ----------
-        n_tasks : int or None, default=None
-            Number of systems in all; None for a stream without end.
-        random_state : int, RandomState instance, Generator instance or None, default=None
-            Seed of the sequence of tasks.
-        batch_size : int, default=64
-            Number of systems in a batch; the last one may be smaller.
-        start : int, default=0
-            Position of the first task, for instance where an interrupted run resumes.
-        device : str or torch.device, default="cpu"
-            Where the systems live and are simulated.
-        dtype : torch.dtype, default=torch.float32
-            Precision of their parameters and rows.
-
-        Returns
-        -------
-        batches : iterator of Systems
-            The batches, drawn when they are asked for.
-        """
-        check_count("batch_size", batch_size)
-        if n_tasks is not None:
-            check_count("n_tasks", n_tasks)
-        seed = check_random_state(random_state)
-        return self._batches(n_tasks, seed, batch_size, start, {"device": device, "dtype": dtype})
-
-    def _batches(self, n_tasks, seed, batch_size, start, options):
-        """Generate the batches of :meth:`stream`, whose arguments have been checked."""
-        done = 0
-        while n_tasks is None or done < n_tasks:
-            size = batch_size if n_tasks is None else min(batch_size, n_tasks - done)
-            yield self.sample(size, seed, start=start + done, **options)
-            done += size
-
-
-def concatenate(batches) -> Systems:
-    """Join batches of systems that were drawn from one prior.
-
-    Parameters
-    ----------
-    batches : sequence of Systems
-        Batches of one class with the same padded number of variables.
-
-    Returns
-    -------
-    systems : Systems
-        All their systems, in this order.
-
-    Examples
-    --------
-    >>> from skcausal.simulators import LinearPrior, concatenate
-    >>> prior = LinearPrior(5)
-    >>> parts = [prior.sample(2, 0), prior.sample(3, 0, start=2)]
-    >>> bool((concatenate(parts).coef == prior.sample(5, 0).coef).all())
-    True
-    """
-    return _join(list(batches))
-
-
-def _join(items):
-    """Concatenate tensors, or objects field by field."""
-    first = items[0]
-    if isinstance(first, torch.Tensor):
-        return torch.cat(items)
-    if dataclasses.is_dataclass(first):
-        fields = [f.name for f in dataclasses.fields(first)]
-        return dataclasses.replace(
-            first, **{name: _join([getattr(item, name) for item in items]) for name in fields}
-        )
-    if any(item != first for item in items):
-        raise ValueError(
-            f"The batches were drawn from different priors: found {first!r} beside "
-            f"{next(item for item in items if item != first)!r}. Join batches of one prior only."
-        )
-    return first
-
-
-def check_count(name: str, value, smallest: int = 1) -> None:
-    """Raise a ValueError unless `value` is an integer of at least `smallest`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < smallest:
-        raise ValueError(f"{name} must be an integer of at least {smallest}, found {value!r}.")
-
-
-def _map_tensors(item, function):
-    """Apply a function to every tensor of a (nested) dataclass."""
-    if isinstance(item, torch.Tensor):
-        return function(item)
-    if dataclasses.is_dataclass(item):
-        fields = {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
-        return dataclasses.replace(
-            item, **{name: _map_tensors(value, function) for name, value in fields.items()}
-        )
-    return item

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from skcausal.simulators._parameters import check_parameter
+from skcausal.simulators._parameters import check_number
 from skcausal.simulators._random import fold_in, normal, poisson, uniform
 
 # Table 1 of Annadani et al. (2024), appendix B.2.
@@ -78,13 +78,13 @@ class TechnicalNoise:
     dropout_shape: float = 8.0
 
     def __post_init__(self):
-        check_parameter("outlier_probability", self.outlier_probability, 0.0, 1.0)
-        check_parameter("outlier_log_mean", self.outlier_log_mean)
-        check_parameter("outlier_log_scale", self.outlier_log_scale, 0.0)
-        check_parameter("library_log_mean", self.library_log_mean)
-        check_parameter("library_log_scale", self.library_log_scale, 0.0)
-        check_parameter("dropout_percentile", self.dropout_percentile, 0.0, 100.0)
-        check_parameter("dropout_shape", self.dropout_shape, 0.0)
+        check_number("outlier_probability", self.outlier_probability, 0.0, 1.0)
+        check_number("outlier_log_mean", self.outlier_log_mean)
+        check_number("outlier_log_scale", self.outlier_log_scale, 0.0)
+        check_number("library_log_mean", self.library_log_mean)
+        check_number("library_log_scale", self.library_log_scale, 0.0)
+        check_number("dropout_percentile", self.dropout_percentile, 0.0, 100.0)
+        check_number("dropout_shape", self.dropout_shape, 0.0)
 
     @classmethod
     def preset(cls, platform):
@@ -107,52 +107,54 @@ class TechnicalNoise:
             )
         return cls(**PLATFORMS[platform])
 
-    def draw_outliers(self, keys, size, dtype) -> torch.Tensor:
-        """Draw the genes' factors (n_systems, size): 1 for all but outliers."""
-        outlier = uniform(fold_in(keys, "outlier"), size) < self.outlier_probability
-        log_factor = self.outlier_log_mean + self.outlier_log_scale * normal(
-            fold_in(keys, "outlier_factor"), size
-        )
-        return torch.where(outlier, log_factor.exp(), 1.0).to(dtype)
 
-    def dropout_midpoint(self, expression, present) -> torch.Tensor:
-        """Percentiles (n_systems,) of log(1 + x) over pilot cells.
+def draw_outliers(noise: TechnicalNoise, keys, size, dtype) -> torch.Tensor:
+    """Draw the genes' factors (n_systems, size): 1 for all but outliers."""
+    outlier = uniform(fold_in(keys, "outlier"), size) < noise.outlier_probability
+    log_factor = noise.outlier_log_mean + noise.outlier_log_scale * normal(
+        fold_in(keys, "outlier_factor"), size
+    )
+    return torch.where(outlier, log_factor.exp(), 1.0).to(dtype)
 
-        Parameters
-        ----------
-        expression : tensor of shape (n_systems, n_rows, n_genes)
-            Expression after outliers and library size.
-        present : bool tensor of shape (n_systems, n_genes)
-            Which genes exist.
 
-        Returns
-        -------
-        midpoint : tensor of shape (n_systems,)
-            The midpoints of the dropout curve.
-        """
-        entries = torch.where(present[:, None], expression.log1p(), torch.nan).flatten(1)
-        return entries.nanquantile(self.dropout_percentile / 100.0, dim=1)
+def dropout_midpoint(noise: TechnicalNoise, expression, present) -> torch.Tensor:
+    """Percentiles (n_systems,) of log(1 + x) over pilot cells.
 
-    def scale_libraries(self, expression, keys, first_row=0) -> torch.Tensor:
-        """Bring cells (n_systems, n_regimes, n_rows, n_genes) to log-normal totals."""
-        sizes = expression.shape[1:3]
-        keys = fold_in(keys, "library")
-        log_total = normal(keys, *sizes, 1, dtype=expression.dtype, first_row=first_row)
-        total = (self.library_log_mean + self.library_log_scale * log_total).exp()
-        sums = expression.sum(dim=-1, keepdim=True)
-        return expression * torch.where(sums > 0, total / sums, 0.0)
+    Parameters
+    ----------
+    expression : tensor of shape (n_systems, n_rows, n_genes)
+        Expression after outliers and library size.
+    present : bool tensor of shape (n_systems, n_genes)
+        Which genes exist.
 
-    def measure(self, expression, keys, midpoint, first_row=0) -> torch.Tensor:
-        """Turn scaled expression (n_systems, n_regimes, n_rows, n_genes) into counts."""
-        sizes = expression.shape[1:]
-        # Not torch.sigmoid: its last bit depends on the size of the batch.
-        odds = (self.dropout_shape * (expression.log1p() - midpoint[:, None, None, None])).exp()
-        draws = uniform(
-            fold_in(keys, "dropout"), *sizes, dtype=expression.dtype, first_row=first_row
-        )
-        index = torch.arange(sizes.numel(), device=keys.device).reshape(sizes)
-        count_keys = fold_in(fold_in(keys, "counts")[:, None, None, None], index)
-        return poisson(count_keys, torch.where(draws * (1.0 + odds) < odds, expression, 0.0))
+    Returns
+    -------
+    midpoint : tensor of shape (n_systems,)
+        The midpoints of the dropout curve.
+    """
+    entries = torch.where(present[:, None], expression.log1p(), torch.nan).flatten(1)
+    return entries.nanquantile(noise.dropout_percentile / 100.0, dim=1)
+
+
+def scale_libraries(noise: TechnicalNoise, expression, keys, first_row=0) -> torch.Tensor:
+    """Bring cells (n_systems, n_regimes, n_rows, n_genes) to log-normal totals."""
+    sizes = expression.shape[1:3]
+    keys = fold_in(keys, "library")
+    log_total = normal(keys, *sizes, 1, dtype=expression.dtype, first_row=first_row)
+    total = (noise.library_log_mean + noise.library_log_scale * log_total).exp()
+    sums = expression.sum(dim=-1, keepdim=True)
+    return expression * torch.where(sums > 0, total / sums, 0.0)
+
+
+def measure(noise: TechnicalNoise, expression, keys, midpoint, first_row=0) -> torch.Tensor:
+    """Turn scaled expression (n_systems, n_regimes, n_rows, n_genes) into counts."""
+    sizes = expression.shape[1:]
+    # Not torch.sigmoid: its last bit depends on the size of the batch.
+    odds = (noise.dropout_shape * (expression.log1p() - midpoint[:, None, None, None])).exp()
+    draws = uniform(fold_in(keys, "dropout"), *sizes, dtype=expression.dtype, first_row=first_row)
+    index = torch.arange(sizes.numel(), device=keys.device).reshape(sizes)
+    count_keys = fold_in(fold_in(keys, "counts")[:, None, None, None], index)
+    return poisson(count_keys, torch.where(draws * (1.0 + odds) < odds, expression, 0.0))
 
 
 def log_cpm(counts):

@@ -164,9 +164,25 @@ def test_without_noise_cells_rest_at_the_steady_state_of_their_type():
     distance = (cells[:, :, None] - rest[:, None]).abs().amax(dim=-1)
     nearest = distance.min(dim=-1)
     assert nearest.values.max() < 1e-9
+    assert torch.equal(nearest.indices, networks.cell_types(10, random_state=0))
     for s in range(8):  # every type in turn
         assert (np.bincount(nearest.indices[s], minlength=5) == 2).all()
         assert (nearest.indices[s, :5] == nearest.indices[s, 5:]).all()
+
+
+@pytest.mark.parametrize("target_error", [0.0, 0.3])
+def test_recorded_types_and_targets_explain_the_cells(target_error):
+    prior = GeneNetworkPrior(
+        4, noise_scale=0.0, edges_per_variable=1.0, burn_in=2, target_error=target_error
+    )
+    networks = prior.sample(5, 0, **F64)
+    for mask in (only(1, size=4), torch.eye(4, dtype=torch.bool)[[0, 1, 2, 3, 3, 0]]):
+        hit = networks.actual_targets(6, mask, random_state=0)
+        types = networks.cell_types(6, mask, random_state=0)
+        rest = networks.steady_state(hit)
+        chosen = types[..., None, None].expand(-1, -1, 1, 4)
+        cells = networks.sample(6, mask, random_state=0)
+        torch.testing.assert_close(cells, rest.gather(2, chosen).squeeze(2))
 
 
 def test_single_cells_have_types_at_random():

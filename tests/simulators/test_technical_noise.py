@@ -6,6 +6,12 @@ from scipy import stats
 
 from skcausal.simulators import TechnicalNoise, log_cpm
 from skcausal.simulators._random import task_keys
+from skcausal.simulators._technical_noise import (
+    draw_outliers,
+    dropout_midpoint,
+    measure,
+    scale_libraries,
+)
 
 KEYS = task_keys(0, 500)
 
@@ -17,7 +23,7 @@ def expression(n_rows=20, n_genes=6, seed=0):
 
 def test_outliers_are_rare_and_log_normal():
     noise = TechnicalNoise(outlier_probability=0.1, outlier_log_mean=2.0, outlier_log_scale=0.5)
-    factors = noise.draw_outliers(KEYS, 40, torch.float64).numpy().ravel()
+    factors = draw_outliers(noise, KEYS, 40, torch.float64).numpy().ravel()
     outliers = factors[factors != 1.0]
     assert abs(len(outliers) / len(factors) - 0.1) < 4 * np.sqrt(0.09 / len(factors))
     assert stats.kstest(np.log(outliers), stats.norm(2.0, 0.5).cdf).pvalue > 0.001
@@ -26,19 +32,19 @@ def test_outliers_are_rare_and_log_normal():
 def test_libraries_have_log_normal_totals_and_unchanged_proportions():
     noise = TechnicalNoise(library_log_mean=4.4, library_log_scale=0.8)
     clean = expression()
-    scaled = noise.scale_libraries(clean, KEYS)
+    scaled = scale_libraries(noise, clean, KEYS)
     totals = scaled.sum(dim=-1)
     assert stats.kstest(totals.log().numpy().ravel(), stats.norm(4.4, 0.8).cdf).pvalue > 0.001
     shares, clean_shares = (x / x.sum(dim=-1, keepdim=True) for x in (scaled, clean))
     torch.testing.assert_close(shares, clean_shares)
-    empty = noise.scale_libraries(torch.zeros_like(clean), KEYS)
+    empty = scale_libraries(noise, torch.zeros_like(clean), KEYS)
     assert (empty == 0).all()
 
 
 def test_midpoint_is_a_percentile_of_the_genes_that_exist():
     noise = TechnicalNoise(dropout_percentile=30.0)
     cells, present = expression()[:, 0], torch.arange(6).expand(500, 6) < 4
-    midpoint = noise.dropout_midpoint(cells, present)
+    midpoint = dropout_midpoint(noise, cells, present)
     for s in range(5):
         expected = np.percentile(np.log1p(cells[s, :, :4].numpy()), 30.0)
         assert midpoint[s] == pytest.approx(expected, rel=1e-12)
@@ -47,8 +53,11 @@ def test_midpoint_is_a_percentile_of_the_genes_that_exist():
 def test_entries_are_lost_with_the_logistic_probability_and_the_rest_is_poisson():
     noise = TechnicalNoise(dropout_shape=3.0)
     x, n = 4.0, 400
-    counts = noise.measure(
-        torch.full((500, 1, n, 1), x, dtype=torch.float64), KEYS, torch.full((500,), 1.5).double()
+    counts = measure(
+        noise,
+        torch.full((500, 1, n, 1), x, dtype=torch.float64),
+        KEYS,
+        torch.full((500,), 1.5).double(),
     )
     survival = 1 / (1 + np.exp(-3.0 * (np.log1p(x) - 1.5)))
     size = 500 * n
@@ -64,9 +73,9 @@ def test_entries_are_lost_with_the_logistic_probability_and_the_rest_is_poisson(
 def test_share_lost_is_near_the_percentile():
     for platform in ("10x_chromium", "drop_seq"):
         noise = TechnicalNoise.preset(platform)
-        cells = noise.scale_libraries(expression(), KEYS)
-        midpoint = noise.dropout_midpoint(cells[:, 0], torch.ones(500, 6, dtype=torch.bool))
-        zeros = (noise.measure(cells, KEYS, midpoint) == 0).double().mean()
+        cells = scale_libraries(noise, expression(), KEYS)
+        midpoint = dropout_midpoint(noise, cells[:, 0], torch.ones(500, 6, dtype=torch.bool))
+        zeros = (measure(noise, cells, KEYS, midpoint) == 0).double().mean()
         assert abs(100 * zeros - noise.dropout_percentile) < 2
 
 
