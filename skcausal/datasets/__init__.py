@@ -1,5 +1,6 @@
 """Real interventional data in one layout, and synthetic data in one call."""
 
+from skcausal.datasets._dose_response import make_dose_response
 from skcausal.datasets._dream4 import load_dream4
 from skcausal.datasets._gene_network import make_gene_network
 from skcausal.datasets._hepg2_phospho import load_hepg2_phospho
@@ -11,6 +12,7 @@ from skcausal.datasets._papalexi import load_papalexi
 from skcausal.datasets._sachs import load_sachs
 from skcausal.datasets._scm import make_scm
 from skcausal.datasets._synthetic import make_linear_scm
+from skcausal.datasets._treatment import make_leaky_hum, make_sensor_noise
 
 __all__ = [
     "load_dream4",
@@ -21,7 +23,10 @@ __all__ = [
     "load_norman_perturbseq",
     "load_papalexi",
     "load_sachs",
+    "make_dose_response",
     "make_gene_network",
+    "make_leaky_hum",
     "make_linear_scm",
     "make_scm",
+    "make_sensor_noise",
 ]

@@ -26,13 +26,13 @@ from skcausal.simulators._task_prior import TaskPrior
 
 
 @dataclass(frozen=True)
-class DoseResponsePrior(TaskPrior):
+class DoseResponsePrior(TaskPrior[DoseResponses]):
     """A distribution over dose-response tasks, after the synthetic experiments of [1]_.
 
     A task is a causal system, and perturbations of which the features and the dose are known but
     not the targets. The numbers of perturbations, doses and targets and the splits are those of
-    [1]_; the systems, the ranges of the curves and the features are our own, since the parts of the
-    paper that we could read do not give them. The equations are in :class:`DoseResponses`.
+    [1]_; the systems, the ranges of the curves and the features are a choice made here. The
+    equations are in :class:`DoseResponses`.
 
     Where a number is expected, a frozen distribution of :mod:`scipy.stats` may stand; it is drawn
     anew for each perturbation, or for each target where this is said.

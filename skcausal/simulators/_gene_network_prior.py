@@ -33,7 +33,7 @@ _N_PILOT_CELLS = 50
 
 
 @dataclass(frozen=True)
-class GeneNetworkPrior(TaskPrior):
+class GeneNetworkPrior(TaskPrior[GeneNetworks]):
     """A distribution over gene regulatory networks, after SERGIO [1]_.
 
     The defaults are those of [2]_ (appendices B.2 and C.2). The equations are in

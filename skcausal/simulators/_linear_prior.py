@@ -50,7 +50,7 @@ _PRESETS: dict[str, dict] = {
 
 
 @dataclass(frozen=True)
-class LinearPrior(TaskPrior):
+class LinearPrior(TaskPrior[LinearSystems]):
     """A distribution over linear systems, acyclic or with stable feedback.
 
     The defaults are the synthetic systems of [1]_: Erdos-Renyi graphs with one edge per variable,

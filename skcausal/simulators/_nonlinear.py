@@ -125,7 +125,7 @@ class NonlinearSystems(Systems):
 
 
 @dataclass(frozen=True)
-class NonlinearPrior(TaskPrior):
+class NonlinearPrior(TaskPrior[NonlinearSystems]):
     """A distribution over acyclic systems with nonlinear mechanisms and additive noise.
 
     Where a number is expected, a frozen distribution of :mod:`scipy.stats` may stand; it is drawn

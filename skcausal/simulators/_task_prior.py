@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 import torch
 
@@ -11,20 +12,23 @@ from skcausal.simulators._parameters import check_count
 from skcausal.simulators._random import check_random_state, task_keys
 
 
-class TaskPrior:
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+class TaskPrior(Generic[BatchT]):
     """A distribution over tasks, most of them causal systems.
 
     Task number k of a seed is always the same system, in whatever batches the tasks are drawn and
     on whatever device.
     """
 
-    def _draw(self, keys: torch.Tensor, dtype: torch.dtype) -> Batch:
+    def _draw(self, keys: torch.Tensor, dtype: torch.dtype) -> BatchT:
         """Tasks of the given keys (n_tasks,)."""
         raise NotImplementedError
 
     def sample(
         self, n_tasks, random_state=None, *, start=0, device="cpu", dtype=torch.float32
-    ) -> Batch:
+    ) -> BatchT:
         """Draw a batch of tasks.
 
         Parameters
@@ -60,7 +64,7 @@ class TaskPrior:
         start=0,
         device="cpu",
         dtype=torch.float32,
-    ) -> Iterator[Batch]:
+    ) -> Iterator[BatchT]:
         """Draw tasks batch by batch; no more than one batch is held.
 
         Parameters

@@ -141,7 +141,7 @@ class TreatmentProblems(Batch):
         return int(environment)
 
 
-class TreatmentPrior(TaskPrior):
+class TreatmentPrior(TaskPrior[TreatmentProblems]):
     """A distribution over treatment problems.
 
     All problems of a prior have the same equations; they differ in their units alone.
