@@ -302,7 +302,13 @@ class LinearPrior(TaskPrior[LinearSystems]):
         mass = uniform(draw_keys, *sizes) * (below + above)
         lower = mean + scale * torch.special.ndtri(mass)
         upper = mean - scale * torch.special.ndtri((below + above) - mass)
-        return torch.where(mass < below, lower, upper)
+        numbers = torch.where(mass < below, lower, upper)
+        if not numbers.isfinite().all():
+            raise ValueError(
+                "weight_gap is so many standard deviations of the weights away from their mean that "
+                "none can be drawn. Lower weight_gap or raise weight_scale."
+            )
+        return numbers
 
     def _draw_noise_scale(self, keys, n_variables, size):
         """Draw standard deviations (n_systems, size), 0 for variables that do not exist."""

@@ -8,9 +8,8 @@ from typing import Generic, TypeVar
 import torch
 
 from skcausal.simulators._batches import Batch
-from skcausal.simulators._parameters import check_count
+from skcausal.simulators._parameters import check_choice, check_count
 from skcausal.simulators._random import check_random_state, task_keys
-
 
 BatchT = TypeVar("BatchT", bound=Batch)
 
@@ -52,6 +51,7 @@ class TaskPrior(Generic[BatchT]):
         """
         check_count("n_tasks", n_tasks)
         check_count("start", start, smallest=0)
+        check_choice("dtype", dtype, (torch.float32, torch.float64))
         keys = task_keys(check_random_state(random_state), n_tasks, start=start, device=device)
         return self._draw(keys, dtype)
 
