@@ -305,8 +305,8 @@ class LinearPrior(TaskPrior[LinearSystems]):
         numbers = torch.where(mass < below, lower, upper)
         if not numbers.isfinite().all():
             raise ValueError(
-                "weight_gap is so many standard deviations of the weights away from their mean that "
-                "none can be drawn. Lower weight_gap or raise weight_scale."
+                "weight_gap is so many standard deviations away from the weights' mean that none can "
+                "be drawn. Lower weight_gap or raise weight_scale."
             )
         return numbers
 
