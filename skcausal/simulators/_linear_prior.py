@@ -232,14 +232,14 @@ class LinearPrior(TaskPrior[LinearSystems]):
         Parameters
         ----------
         name : {"mip", "caasl"}
-            - "mip": the defaults, section 3 of [1]_ in the class documentation;
-            - "caasl": appendix C.1 of [2]_: three edges per variable, weights N(0, 1 / in-degree),
-              noise variances InverseGamma(10, 1), of which the paper gives the family and the
-              published code the parameters.
+            - "mip": the defaults, which are those of Manta et al. (2025), section 3;
+            - "caasl": those of Annadani et al. (2024), appendix C.1: three edges per variable,
+              weights N(0, 1 / in-degree), noise variances InverseGamma(10, 1), of which the paper
+              gives the family and the published code the parameters.
         **changes : object
             Parameters that shall differ, for instance ``graph="scale_free"``,
-            ``weight_mean=0.1``, ``noise="gumbel"`` or ``heteroskedastic=True, noise_variance=1.0``
-            for the distribution shifts of [2]_.
+            ``weight_mean=0.1``, ``noise="gumbel"`` or ``heteroskedastic=True, noise_variance=1.0``,
+            the distribution shifts of Annadani et al. (2024).
 
         Returns
         -------
@@ -305,8 +305,8 @@ class LinearPrior(TaskPrior[LinearSystems]):
         numbers = torch.where(mass < below, lower, upper)
         if not numbers.isfinite().all():
             raise ValueError(
-                "weight_gap is so many standard deviations away from the weights' mean that none can "
-                "be drawn. Lower weight_gap or raise weight_scale."
+                "weight_gap is so many standard deviations away from the weights' mean that none "
+                "can be drawn. Lower weight_gap or raise weight_scale."
             )
         return numbers
 
