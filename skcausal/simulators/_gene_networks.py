@@ -29,7 +29,7 @@ _SMALLEST = 1e-30
 class GeneNetworks(Systems):
     """A batch of gene regulatory networks.
 
-    A gene j is produced at rate P_j and decays at rate lambda_j x_j (equations 1 to 4 of [1]_):
+    A gene j is produced at rate P_j and decays at rate lambda_j x_j, as in [1]_:
 
     - ``dx_j = (P_j - lambda_j x_j) dt + q (sqrt(P_j) dA_j + sqrt(lambda_j x_j) dB_j)``, with A
       and B independent Wiener processes;
@@ -370,7 +370,7 @@ def _regime_keys(keys, n_regimes) -> torch.Tensor:
 
 
 def _langevin_noise(noise_type, production, decay, first, second):
-    """Noise of the Langevin equation from the roots of both rates; equation 3 and its variants."""
+    """Noise of the Langevin equation from the square roots of both rates."""
     if noise_type == "dpd":
         return production * first + decay * second
     return (production + decay) * first if noise_type == "spd" else production * first

@@ -117,8 +117,8 @@ class LinearPrior(TaskPrior[LinearSystems]):
 
     References
     ----------
-    .. [1] Manta, Brouillard & Sridhar (2025). Meta-learning to predict interventions. ICML workshop
-       on Scaling up Intervention Models.
+    .. [1] Manta, Brouillard & Sridhar (2025). A meta-learning approach to causal inference, section
+       4.1.
     .. [2] Annadani, Tigas, Bauer & Foster (2024). Amortized active causal induction with deep
        reinforcement learning. NeurIPS, appendices B.1 and C.1.
     .. [3] Barabasi & Albert (1999). Emergence of scaling in random networks. Science 286.
@@ -232,7 +232,7 @@ class LinearPrior(TaskPrior[LinearSystems]):
         Parameters
         ----------
         name : {"mip", "caasl"}
-            - "mip": the defaults, which are those of Manta et al. (2025), section 3;
+            - "mip": the defaults, which are those of Manta et al. (2025), section 4.1;
             - "caasl": those of Annadani et al. (2024), appendix C.1: three edges per variable,
               weights N(0, 1 / in-degree), noise variances InverseGamma(10, 1), of which the paper
               gives the family and the published code the parameters.

@@ -11,7 +11,7 @@ releases that are supported.
 References
 ----------
 .. [1] Steele, G. L., Lea, D. & Flood, C. H. (2014). Fast splittable pseudorandom number generators.
-   OOPSLA, section 4 and figure 17.
+   OOPSLA.
 .. [2] Hoermann, W. (1993). The transformed rejection method for generating Poisson random
    variables. Insurance: Mathematics and Economics 12, algorithm PTRS.
 """

@@ -22,7 +22,7 @@ def saturation(x, half, n):
 
 
 def reference_rates(network, x, basal):
-    """Production of every gene: equations 1 to 3 of the paper, edge by edge."""
+    """Production of every gene, edge by edge."""
     K, n, h = (
         getattr(network, name)[0].numpy() for name in ("interactions", "hill", "half_response")
     )
