@@ -29,6 +29,7 @@ class Batch:
             index = slice(index, index + 1)
         elif not isinstance(index, slice):
             index = torch.as_tensor(index, device=self.keys.device)
+            index = index.reshape(-1).to(torch.int64 if index.numel() == 0 else index.dtype)
         return map_tensors(self, lambda tensor: tensor[index])
 
     def to(self, device) -> Self:
@@ -82,19 +83,31 @@ def concatenate(batches) -> Batch:
 def _join(items):
     """Concatenate tensors, or objects field by field."""
     first = items[0]
-    if isinstance(first, torch.Tensor):
+    shapes = {item.shape[1:] if isinstance(item, torch.Tensor) else None for item in items}
+    same = len({type(item) for item in items}) == len(shapes) == 1
+    if same and isinstance(first, torch.Tensor):
         return torch.cat(items)
-    if dataclasses.is_dataclass(first):
+    if same and dataclasses.is_dataclass(first) and _has_tensors(first):
         fields = [f.name for f in dataclasses.fields(first)]
         return dataclasses.replace(
             first, **{name: _join([getattr(item, name) for item in items]) for name in fields}
         )
-    if any(item != first for item in items):
+    others = [item for item in items if not same or item != first]
+    if others:
+        found = f": found {first!r} beside {others[0]!r}" if same else ""
         raise ValueError(
-            f"The batches were drawn from different priors: found {first!r} beside "
-            f"{next(item for item in items if item != first)!r}. Join batches of one prior only."
+            f"The batches were drawn from different priors{found}. Join batches of one prior only."
         )
     return first
+
+
+def _has_tensors(item) -> bool:
+    """Whether a dataclass holds tensors, its own or those of its fields."""
+    values = [getattr(item, field.name) for field in dataclasses.fields(item)]
+    return any(
+        isinstance(value, torch.Tensor) or (dataclasses.is_dataclass(value) and _has_tensors(value))
+        for value in values
+    )
 
 
 def map_tensors(item, function):

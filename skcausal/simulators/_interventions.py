@@ -133,48 +133,69 @@ def check_design(interventions, values, present: torch.Tensor, dtype: torch.dtyp
         If shapes do not fit the batch, a target is not among a system's variables, or values are
         missing or not finite.
     """
-    mask = _check_mask(interventions, present)
-    has_regimes = getattr(interventions, "ndim", 0) == 4
+    observational = interventions is None
+    mask = torch.zeros_like(present)[:, None, None] if observational else _as_mask(interventions)
+    mask, has_regimes = (
+        _four_dimensions(mask.to(present.device)),
+        mask.ndim == 4 and not observational,
+    )
+    mask = _check_mask(mask, present)
     if is_distribution(values):
-        return Design(mask, values, has_regimes, interventions is None)
+        return Design(mask, values, has_regimes, observational)
     if values is None:
         if mask.any():
             raise ValueError("values is missing: pass the values of the interventions' targets.")
         values = 0.0
-    values = torch.as_tensor(_plain(values), dtype=dtype, device=mask.device)
+    values = _as_numbers(values).to(device=mask.device, dtype=dtype)
     has_regimes |= values.ndim == 4
-    shape, found = mask.shape, tuple(values.shape)
     try:
-        values = torch.where(mask, _four_dimensions(values), 0.0)
-    except (RuntimeError, ValueError):
-        values = None
-    if values is None or (values.shape[0], values.shape[3]) != (shape[0], shape[3]):
+        filled = torch.where(mask, _four_dimensions(values), 0.0)
+    except RuntimeError:
+        filled = mask.new_zeros(0)
+    if filled.ndim != 4 or filled.shape[::3] != mask.shape[::3]:
         raise ValueError(
-            f"values must be a number or fit the interventions, of shape {tuple(shape)} (systems, "
-            f"regimes, rows, variables), found shape {found}."
+            f"values must be a number or fit the interventions, of shape {tuple(mask.shape)} "
+            f"(systems, regimes, rows, variables), found shape {tuple(values.shape)}."
         )
-    if not values.isfinite().all():
+    if not filled.isfinite().all():
         raise ValueError("values must be finite for every target, found NaN or infinity.")
-    return Design(mask.expand(values.shape), values, has_regimes, interventions is None)
+    return Design(mask.expand(filled.shape), filled, has_regimes, observational)
 
 
-def _check_mask(interventions, present: torch.Tensor) -> torch.Tensor:
-    """Mask in four dimensions, the first of them the systems; see `check_design`."""
-    n_systems, n_variables = present.shape
-    if interventions is None:
-        return torch.zeros(n_systems, 1, 1, n_variables, dtype=torch.bool, device=present.device)
-    mask = torch.as_tensor(_plain(interventions), device=present.device)
-    if mask.dtype != torch.bool:
+def _as_mask(interventions) -> torch.Tensor:
+    """Boolean tensor of a mask given as a tensor, an array, a DataFrame or a nested list."""
+    mask = interventions
+    if not isinstance(mask, torch.Tensor):
+        mask = np.array(mask)  # a copy: torch warns of arrays that it must not write to
+    if mask.dtype not in (torch.bool, np.bool_):
         raise TypeError(
             f"interventions must be a boolean mask, found data type {mask.dtype}. Pass "
             "interventions != 0 if nonzero entries mark the targets."
         )
-    if not 1 <= mask.ndim <= 4 or mask.shape[-1] != n_variables:
+    return mask if isinstance(mask, torch.Tensor) else torch.from_numpy(mask)
+
+
+def _as_numbers(values) -> torch.Tensor:
+    """Tensor of values given as a number, a tensor, an array, a DataFrame or a nested list."""
+    if isinstance(values, torch.Tensor):
+        return values
+    try:
+        return torch.from_numpy(np.array(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise TypeError(
+            "values must be a number, an array of numbers or a frozen distribution of scipy.stats, "
+            f"found {type(values).__name__}."
+        ) from None
+
+
+def _check_mask(mask: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Give a mask in four dimensions one entry for each system; see `check_design`."""
+    n_systems, n_variables = present.shape
+    if mask.ndim != 4 or mask.shape[-1] != n_variables:
         raise ValueError(
             f"interventions must have {n_variables} columns, one per variable, and one to four "
             f"dimensions, found shape {tuple(mask.shape)}."
         )
-    mask = _four_dimensions(mask)
     if mask.shape[0] not in (1, n_systems):
         raise ValueError(
             f"interventions must have one mask for each of the {n_systems} systems, or one for "
@@ -190,12 +211,10 @@ def _check_mask(interventions, present: torch.Tensor) -> torch.Tensor:
 
 
 def _four_dimensions(array: torch.Tensor) -> torch.Tensor:
-    """Read (rows, variables) and (systems, rows, variables) as arrays with one regime."""
+    """Read (rows, variables) and (systems, rows, variables) as arrays with one regime.
+
+    Arrays of other dimensions are left as they are.
+    """
     if array.ndim < 3:
         return array.reshape((1,) * (4 - array.ndim) + tuple(array.shape))
     return array[:, None] if array.ndim == 3 else array
-
-
-def _plain(array):
-    """Turn lists and DataFrames into arrays; leave tensors and numbers as they are."""
-    return array if isinstance(array, (torch.Tensor, float, int)) else np.asarray(array)

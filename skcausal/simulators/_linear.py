@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -103,8 +103,8 @@ class LinearSystems(Systems):
         Raises
         ------
         ValueError
-            If a variance is negative, shapes do not fit, or a system with a cycle is not stable:
-            the spectral radius of the absolute weights must be below 1.
+            If a number is not finite, a variance is negative, shapes do not fit, or a system with a
+            cycle is not stable: the spectral radius of the absolute weights must be below 1.
         """
         check_choice("noise", noise, ("gaussian", "gumbel"))
         coef = torch.as_tensor(coef)
@@ -113,12 +113,25 @@ class LinearSystems(Systems):
                 "coef must be an array of floats of shape (n_systems, n_variables, n_variables), "
                 f"found {coef.dtype} of shape {tuple(coef.shape)}."
             )
-        variance = torch.as_tensor(noise_variance, dtype=coef.dtype, device=coef.device)
-        if not (variance >= 0).all():
-            raise ValueError("noise_variance must not be negative or NaN.")
+        if not coef.isfinite().all():
+            raise ValueError("coef must be finite, found NaN or infinity.")
         n_systems, n_variables, _ = coef.shape
+        variance = torch.as_tensor(noise_variance, dtype=coef.dtype, device=coef.device)
+        if tuple(variance.shape) not in ((), (n_variables,), (n_systems, n_variables)):
+            raise ValueError(
+                f"noise_variance must be a number or of shape ({n_variables},) or ({n_systems}, "
+                f"{n_variables}), found {tuple(variance.shape)}."
+            )
+        if not ((variance >= 0) & variance.isfinite()).all():
+            raise ValueError("noise_variance must not be negative or NaN, and finite.")
         if loadings is None:
             loadings = coef.new_zeros(n_systems, 0, n_variables)
+        loadings = torch.as_tensor(loadings, dtype=coef.dtype, device=coef.device)
+        if loadings.ndim != 3 or loadings.shape[::2] != (n_systems, n_variables):
+            raise ValueError(
+                f"loadings must be of shape ({n_systems}, n_confounders, {n_variables}), found "
+                f"{tuple(loadings.shape)}."
+            )
         order, acyclic = causal_order(coef != 0)
         check_stable(coef[~acyclic])
         return cls(
@@ -126,7 +139,7 @@ class LinearSystems(Systems):
             n_variables=torch.full((n_systems,), n_variables, device=coef.device),
             coef=coef,
             noise_scale=variance.sqrt().expand(n_systems, n_variables),
-            loadings=torch.as_tensor(loadings, dtype=coef.dtype, device=coef.device),
+            loadings=loadings,
             order=order,
             acyclic=acyclic,
             noise=noise,
@@ -224,9 +237,15 @@ class LinearSystems(Systems):
             )
             for u, loading in zip(hidden.split(1, dim=-1), self.loadings.unbind(1)):
                 inputs = inputs + equations.mechanism * (u * loading[:, None, None])
-        if self.acyclic.all():
-            return self._propagate(equations, inputs, noise)
-        return self._equilibrium(equations, inputs + noise)
+        # A system is filled in the same way whatever others are in its batch.
+        X, inputs = torch.empty_like(noise), inputs.expand_as(noise)
+        ways = ((self.acyclic, LinearSystems._propagate), (~self.acyclic, LinearSystems._settle))
+        for chosen, fill_in in ways:
+            if chosen.all():
+                return fill_in(self, equations, inputs, noise)
+            own = Intervened(*(getattr(equations, f.name)[chosen] for f in fields(equations)))
+            X[chosen] = fill_in(self[chosen], own, inputs[chosen], noise[chosen])
+        return X
 
     def _propagate(self, equations, inputs, noise):
         """Fill in the variables in causal order; the sum over parents is laid out rows last."""
@@ -249,13 +268,20 @@ class LinearSystems(Systems):
             pull[t + 1 :] += coef[t, t + 1 :] * X[t]
         return torch.empty_like(by_order, dtype=X.dtype).scatter_(-1, by_order, X.movedim(0, -1))
 
+    def _settle(self, equations, inputs, noise):
+        """Put systems with feedback at their equilibrium."""
+        return self._equilibrium(equations, inputs + noise)
+
     def _equilibrium(self, equations, inputs):
         """Solve x (I - W A) = inputs, with A the diagonal of the mechanisms' factors."""
         system = self._system(equations)
         if system.shape[2] == 1:
-            return torch.linalg.solve(system[:, :, 0], inputs, left=False)
-        inputs = inputs.expand(system.shape[:-1])[..., None, :]
-        return torch.linalg.solve(system, inputs, left=False).squeeze(-2)
+            X = torch.linalg.solve(system[:, :, 0], inputs, left=False)
+        else:
+            inputs = inputs.expand(system.shape[:-1])
+            X = torch.linalg.solve(system, inputs[..., None, :], left=False).squeeze(-2)
+        # What has no mechanism left keeps its input to the last digit.
+        return torch.where(equations.mechanism == 0, inputs, X)
 
     def _system(self, equations) -> torch.Tensor:
         """Matrices I - W A (n_systems, n_regimes, n_rows or 1, n_variables, n_variables)."""

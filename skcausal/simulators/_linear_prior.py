@@ -15,6 +15,7 @@ from skcausal.simulators._mechanisms import FourierFunctions
 from skcausal.simulators._noise import NOISES
 from skcausal.simulators._parameters import (
     bounds_of,
+    check_bounded,
     check_choice,
     check_count,
     check_number,
@@ -179,6 +180,7 @@ class LinearPrior(TaskPrior[LinearSystems]):
         """Validate what concerns cycles."""
         smallest = bounds_of("n_variables", self.n_variables, integer=True)[0]
         check_parameter("n_cycles", self.n_cycles, 0, integer=True)
+        check_bounded("n_cycles", self.n_cycles)
         check_count("cycle_length", self.cycle_length, 2)
         if bounds_of("n_cycles", self.n_cycles)[1] and self.cycle_length > smallest:
             raise ValueError(
@@ -215,6 +217,7 @@ class LinearPrior(TaskPrior[LinearSystems]):
         """Validate what concerns hidden confounders."""
         smallest = bounds_of("n_variables", self.n_variables, integer=True)[0]
         check_parameter("n_confounders", self.n_confounders, 0, integer=True)
+        check_bounded("n_confounders", self.n_confounders)
         check_count("confounder_children", self.confounder_children)
         check_parameter("confounder_variance", self.confounder_variance, 0.0)
         if bounds_of("n_confounders", self.n_confounders)[1] and (
@@ -296,8 +299,9 @@ class LinearPrior(TaskPrior[LinearSystems]):
         """Draw normal numbers (n_systems, *sizes) outside of the gap, by inversion."""
         mean = draw_parameter(self.weight_mean, fold_in(keys, "weight_mean"))[:, None, None]
         gap = draw_parameter(self.weight_gap, fold_in(keys, "weight_gap"))[:, None, None]
-        below = torch.special.ndtr((-gap - mean) / scale)
-        above = torch.special.ndtr((mean - gap) / scale)
+        # By erfc, which keeps its relative precision far out; torch's ndtr does not.
+        below = 0.5 * torch.special.erfc((gap + mean) / (scale * math.sqrt(2.0)))
+        above = 0.5 * torch.special.erfc((gap - mean) / (scale * math.sqrt(2.0)))
         # A point of the two tails laid side by side; each is inverted from its own outer end.
         mass = uniform(draw_keys, *sizes) * (below + above)
         lower = mean + scale * torch.special.ndtri(mass)
@@ -353,10 +357,8 @@ def check_graph_parameters(n_variables, graph, edges_per_variable) -> None:
     check_parameter("n_variables", n_variables, 2, integer=True)
     check_choice("graph", graph, tuple(GRAPHS))
     check_parameter("edges_per_variable", edges_per_variable, 0.0)
+    check_bounded("n_variables", n_variables)
     smallest = bounds_of("n_variables", n_variables)[0]
-    largest = bounds_of("n_variables", n_variables)[1]
-    if not math.isfinite(largest):
-        raise ValueError("n_variables must be bounded; use a distribution such as randint(2, 21).")
     most = (smallest - 1) / 2 if graph == "erdos_renyi" else smallest - 1
     edges = bounds_of("edges_per_variable", edges_per_variable)[1]
     if edges > most:

@@ -73,9 +73,8 @@ class FourierFunctions:
 
     def __call__(self, t: int, X: torch.Tensor) -> torch.Tensor:
         """Evaluate function t at rows X (n_variables, n_systems, n_regimes, n_rows)."""
-        angles = torch.einsum("ibrn,bif->brnf", X[:t], self.frequencies[:, t, :t])
-        features = angles.add_(self.phases[:, None, None, t]).cos_()
-        return (features @ self.amplitudes[:, None, t, :, None]).squeeze(-1)
+        features = _affine(t, X, self.frequencies, self.phases).cos_()
+        return features.mul_(self.amplitudes[:, None, None, t]).sum(dim=-1)
 
     @classmethod
     def draw_noise_functions(cls, keys, edges, dtype):
@@ -130,6 +129,16 @@ class PerceptronFunctions:
 
     def __call__(self, t: int, X: torch.Tensor) -> torch.Tensor:
         """Evaluate function t at rows X (n_variables, n_systems, n_regimes, n_rows)."""
-        hidden = torch.einsum("ibrn,bif->brnf", X[:t], self.inputs[:, t, :t])
-        hidden = hidden.add_(self.biases[:, None, None, t]).tanh_()
-        return (hidden @ self.outputs[:, None, t, :, None]).squeeze(-1)
+        hidden = _affine(t, X, self.inputs, self.biases).tanh_()
+        return hidden.mul_(self.outputs[:, None, None, t]).sum(dim=-1)
+
+
+def _affine(t, X, weights, biases):
+    """Affine functions (n_systems, n_regimes, n_rows, n_features) of the variables before t.
+
+    One variable at a time: a matrix product's last bit depends on where in the batch it is.
+    """
+    result = biases[:, None, None, t].expand(*X.shape[1:], -1).clone()
+    for i in range(t):
+        result += X[i][..., None] * weights[:, None, None, t, i]
+    return result

@@ -26,7 +26,7 @@ from skcausal.simulators._task_prior import TaskPrior
 MECHANISMS: dict[str, Any] = {"fourier": FourierFunctions, "mlp": PerceptronFunctions}
 
 # Rows from which the moments of internally standardised systems are estimated.
-_N_PILOT_ROWS = 1000
+_N_PILOT_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ class NonlinearPrior(TaskPrior[NonlinearSystems]):
         See :class:`LinearPrior`.
     standardize : {None, "internal"}, default="internal"
         "internal": every variable is brought to mean 0 and variance 1 before it enters the
-        equations of its children [2]_, by moments over 1,000 rows. The functions then see inputs
+        equations of its children [2]_, by moments over 1,024 rows. The functions then see inputs
         of the same scale all along the causal order, and variances do not give the order away.
 
     References
@@ -248,13 +248,26 @@ def _standardize(systems: NonlinearSystems) -> NonlinearSystems:
     for t in range(size):
         mechanism, innovation = systems._step(t, X, noise[t])
         X[t] = mechanism + innovation
-        centre[:, t] = X[t].mean(dim=(1, 2))
-        deviation = X[t].std(dim=(1, 2), correction=0)
+        centre[:, t] = _mean_over_rows(X[t])
+        X[t] -= centre[:, t, None, None]
+        deviation = _mean_over_rows(X[t] ** 2).sqrt()
         scale[:, t] = torch.where(deviation > 0, deviation, 1.0)
-        X[t] = (X[t] - centre[:, t, None, None]) / scale[:, t, None, None]
+        X[t] /= scale[:, t, None, None]
     return replace(
         systems,
         gain=systems.gain / scale,
         intercept=(systems.intercept - centre) / scale,
         noise_scale=systems.noise_scale / scale,
     )
+
+
+def _mean_over_rows(X: torch.Tensor) -> torch.Tensor:
+    """Mean (n_systems,) of rows (n_systems, 1, n_rows), their number a power of two.
+
+    Halves are added up: the last bit of torch's mean depends on the size of the batch.
+    """
+    n_rows = X.shape[-1]
+    while X.shape[-1] > 1:
+        first, second = X.chunk(2, dim=-1)
+        X = first + second
+    return X[:, 0, 0] / n_rows

@@ -76,6 +76,12 @@ def check_count(name: str, value, smallest: int = 1) -> None:
         raise ValueError(f"{name} must be an integer of at least {smallest}, found {value!r}.")
 
 
+def check_bounded(name: str, parameter) -> None:
+    """Raise a ValueError for a count that has no upper limit, to which systems could be padded."""
+    if not np.isfinite(bounds_of(name, parameter)[1]):
+        raise ValueError(f"{name} must be bounded; use a distribution such as randint(2, 21).")
+
+
 def check_number(
     name: str, value, low: float = -np.inf, high: float = np.inf, *, above: bool = False
 ) -> None:

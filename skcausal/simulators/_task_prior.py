@@ -88,6 +88,7 @@ class TaskPrior(Generic[BatchT]):
             The batches, drawn when they are asked for.
         """
         check_count("batch_size", batch_size)
+        check_count("start", start, smallest=0)
         if n_tasks is not None:
             check_count("n_tasks", n_tasks)
         seed = check_random_state(random_state)
