@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
+import numpy as np
 import torch
 from scipy.stats import randint
 from scipy.stats import uniform as uniform_distribution
@@ -23,6 +24,12 @@ from skcausal.simulators._parameters import (
 )
 from skcausal.simulators._random import fold_in, normal, random_order, uniform
 from skcausal.simulators._task_prior import TaskPrior
+
+# Defaults are shared objects, so that two priors with the same parameters are equal.
+_N_TARGETS = randint(1, 4)
+_MAX_EFFECT = uniform_distribution(2.0, 2.0)
+_HALF_DOSE = uniform_distribution(0.5, 1.5)
+_HILL = uniform_distribution(1.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -95,10 +102,10 @@ class DoseResponsePrior(TaskPrior[DoseResponses]):
     _: KW_ONLY
     n_perturbations: int = 60
     n_heldout_perturbations: int = 20
-    n_targets: object = field(default_factory=lambda: randint(1, 4))
-    max_effect: object = field(default_factory=lambda: uniform_distribution(2.0, 2.0))
-    half_dose: object = field(default_factory=lambda: uniform_distribution(0.5, 1.5))
-    hill: object = field(default_factory=lambda: uniform_distribution(1.0, 3.0))
+    n_targets: object = _N_TARGETS
+    max_effect: object = _MAX_EFFECT
+    half_dose: object = _HALF_DOSE
+    hill: object = _HILL
     kind: str = "shift"
     features: str = "raw"
     train_doses: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
@@ -189,6 +196,7 @@ def _mix(keys, max_effects, systems):
 
 def _check_doses(name: str, doses) -> None:
     """Raise a ValueError unless `doses` are positive, finite numbers."""
-    plain = isinstance(doses, Sequence) and not isinstance(doses, str) and len(doses) > 0
+    listed = isinstance(doses, (Sequence, np.ndarray)) and not isinstance(doses, str)
+    plain = listed and len(doses) > 0
     if not plain or not all(isinstance(c, Real) and 0.0 < float(c) < math.inf for c in doses):
         raise ValueError(f"{name} must be a sequence of positive, finite numbers, found {doses!r}.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, replace
+import functools
+from dataclasses import KW_ONLY, dataclass, replace
 
 import torch
 from scipy.stats import beta
 from scipy.stats import uniform as uniform_distribution
 
 from skcausal.simulators._gene_networks import NOISE_TYPES, GeneNetworks
-from skcausal.simulators._linear_prior import check_graph_parameters, draw_graph
 from skcausal.simulators._parameters import (
     bounds_of,
     check_choice,
@@ -19,9 +19,16 @@ from skcausal.simulators._parameters import (
     draw_parameter,
 )
 from skcausal.simulators._random import fold_in, uniform
-from skcausal.simulators._random_graphs import move_to_variables
+from skcausal.simulators._random_graphs import (
+    ACYCLIC,
+    are_present,
+    check_graph_parameters,
+    draw_graph,
+    move_to_variables,
+)
 from skcausal.simulators._task_prior import TaskPrior
 from skcausal.simulators._technical_noise import (
+    PLATFORMS,
     TechnicalNoise,
     draw_outliers,
     dropout_midpoint,
@@ -30,6 +37,11 @@ from skcausal.simulators._technical_noise import (
 
 # Cells without intervention from which the dropout midpoint of a network is taken.
 _N_PILOT_CELLS = 50
+
+# Defaults are shared objects, so that two priors with the same parameters are equal.
+_BASAL_RATE = uniform_distribution(1.0, 2.0)
+_INTERACTION_STRENGTH = uniform_distribution(1.0, 4.0)
+_ACTIVATION_PROBABILITY = beta(0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -106,9 +118,9 @@ class GeneNetworkPrior(TaskPrior[GeneNetworks]):
     graph: str = "erdos_renyi"
     edges_per_variable: object = 3.0
     n_cell_types: int = 5
-    basal_rate: object = field(default_factory=lambda: uniform_distribution(1.0, 2.0))
-    interaction_strength: object = field(default_factory=lambda: uniform_distribution(1.0, 4.0))
-    activation_probability: object = field(default_factory=lambda: beta(0.5, 0.5))
+    basal_rate: object = _BASAL_RATE
+    interaction_strength: object = _INTERACTION_STRENGTH
+    activation_probability: object = _ACTIVATION_PROBABILITY
     hill_coefficient: object = 2.0
     decay: object = 0.8
     noise_scale: float = 1.0
@@ -120,8 +132,7 @@ class GeneNetworkPrior(TaskPrior[GeneNetworks]):
     technical_noise: object = None
 
     def __post_init__(self):
-        check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable)
-        check_choice("graph", self.graph, ("erdos_renyi", "scale_free"))
+        check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable, ACYCLIC)
         check_count("n_cell_types", self.n_cell_types)
         check_parameter("basal_rate", self.basal_rate, 0.0)
         check_parameter("interaction_strength", self.interaction_strength, 0.0)
@@ -144,8 +155,11 @@ class GeneNetworkPrior(TaskPrior[GeneNetworks]):
 
     def _technical_noise(self) -> TechnicalNoise | None:
         """Resolve the technical noise given by name."""
-        if self.technical_noise is None or isinstance(self.technical_noise, TechnicalNoise):
+        if isinstance(self.technical_noise, TechnicalNoise):
             return self.technical_noise
+        check_choice("technical_noise", self.technical_noise, (None, *PLATFORMS))
+        if self.technical_noise is None:
+            return None
         return TechnicalNoise.preset(self.technical_noise)
 
     def _draw(self, keys, dtype) -> GeneNetworks:
@@ -155,7 +169,7 @@ class GeneNetworkPrior(TaskPrior[GeneNetworks]):
         )
         edges = move_to_variables(positions, order)
         size = edges.shape[-1]
-        present = torch.arange(size, device=keys.device) < n_variables[:, None]
+        present = are_present(n_variables, size)
         basal = draw_parameter(self.basal_rate, fold_in(keys, "basal"), self.n_cell_types, size)
         networks = GeneNetworks(
             keys=keys,
@@ -194,19 +208,23 @@ def _settle_half_responses(networks: GeneNetworks) -> GeneNetworks:
 
     Along every path one iteration settles one more gene and then its half-response.
     """
-    for _ in range(networks.half_response.shape[-1]):
+    n_types, n_genes = networks.basal.shape[1:]
+    expression = networks.basal / networks.decay[:, None]
+    for _ in range(n_genes):
         # Added up by hand: the last bit of torch's mean depends on the size of the batch.
-        half_response = sum(networks.steady_state().squeeze(1).unbind(1)) / networks.basal.shape[1]
-        networks = replace(networks, half_response=half_response)
+        total = functools.reduce(torch.add, expression.unbind(1))
+        networks = replace(networks, half_response=total / n_types)
+        expression = networks._production_rates(networks.basal)(expression)
+        expression = expression / networks.decay[:, None]
     return networks
 
 
 def _prepare_measurement(networks: GeneNetworks, noise: TechnicalNoise) -> GeneNetworks:
     """Draw outlier genes and set the dropout midpoints, from pilot cells."""
     outliers = draw_outliers(noise, networks.keys, networks.hill.shape[-1], networks.dtype)
-    cells = networks.sample(_N_PILOT_CELLS, random_state=0) * outliers[:, None]
     pilot_keys = fold_in(networks.keys, "pilot")
-    cells = scale_libraries(noise, cells[:, None], pilot_keys).squeeze(1)
+    cells = replace(networks, keys=pilot_keys).sample(_N_PILOT_CELLS, random_state=0)
+    cells = scale_libraries(noise, (cells * outliers[:, None])[:, None], pilot_keys).squeeze(1)
     return replace(
         networks,
         outliers=outliers,

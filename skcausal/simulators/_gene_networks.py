@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
 from skcausal.simulators._interventions import Design
 from skcausal.simulators._parameters import check_count
-from skcausal.simulators._random import check_random_state, fold_in, normal_pairs, uniform
+from skcausal.simulators._random import fold_in, normal_pairs, uniform
 from skcausal.simulators._systems import Systems
 from skcausal.simulators._technical_noise import TechnicalNoise, measure, scale_libraries
 
@@ -37,9 +37,12 @@ class GeneNetworks(Systems):
       ``s_i = x_i^n_i / (h_i^n_i + x_i^n_i)``. The basal rate b_j of a master regulator, a gene
       without regulators, depends on the cell type and is 0 for all other genes.
 
-    Rows are cells at the steady state, every cell type in turn. Interventions multiply the
-    production of their targets by a factor: ``kind="knock_out"`` by 0, ``"knock_down"`` by 0.5, or
-    by `values` where these are given (not negative; above 1 is overexpression). With technical
+    Rows are cells at the steady state, every cell type in turn. Cells of one regime that share a
+    mask and its values come from one trajectory for each cell type, others from trajectories of
+    their own; the two have the same noise in the first cell of each type only. Interventions
+    multiply the production of their targets by a factor: ``kind="knock_out"`` by 0,
+    ``"knock_down"`` by 0.5, or by `values` where these are given (not negative; above 1 is
+    overexpression). With technical
     noise, rows are counts. Made by :meth:`GeneNetworkPrior.sample`.
 
     Parameters
@@ -142,11 +145,12 @@ class GeneNetworks(Systems):
         """
         design = self._design(interventions, values, kind)
         shape = (*design.mask.shape[:3], *self.basal.shape[1:])
-        expression = self._rest(self._factors(design.by_regime()), self.basal[:, None])
-        expression = expression.reshape(shape)
+        values = self._draw_factors(design, self.keys, design.mask.shape[2])
+        factors = torch.where(design.mask, values, 1.0).flatten(1, 2)[:, :, None]
+        expression = self._rest(factors, self.basal[:, None]).reshape(shape)
         return expression if design.has_regimes else expression.squeeze(1)
 
-    def actual_targets(self, n_rows, interventions=None, *, random_state=None):
+    def actual_targets(self, n_rows, interventions=None, *, random_state):
         """Return which genes are hit in the rows that :meth:`sample` gives for this random state.
 
         Parameters
@@ -155,8 +159,8 @@ class GeneNetworks(Systems):
             Number of rows.
         interventions : bool array or tensor, default=None
             The intended targets, as for :meth:`sample`.
-        random_state : int, RandomState instance, Generator instance or None, default=None
-            The random state given to :meth:`sample`; an int.
+        random_state : int
+            The random state given to :meth:`sample`.
 
         Returns
         -------
@@ -165,11 +169,11 @@ class GeneNetworks(Systems):
         """
         check_count("n_rows", n_rows)
         design = self._design(interventions, None, None)
-        keys = fold_in(self.keys, check_random_state(random_state))
-        mask = self._miss(design, keys, n_rows).mask.expand(-1, -1, n_rows, -1)
+        mask, _ = self._hit(design, design.values, self._draw_keys("rows", random_state), n_rows)
+        mask = mask.expand(-1, -1, n_rows, -1)
         return mask if design.has_regimes else mask.squeeze(1)
 
-    def cell_types(self, n_rows, interventions=None, *, random_state=None):
+    def cell_types(self, n_rows, interventions=None, *, random_state):
         """Return the cell types of the rows that :meth:`sample` gives for this random state.
 
         Parameters
@@ -177,9 +181,9 @@ class GeneNetworks(Systems):
         n_rows : int
             Number of rows.
         interventions : bool array or tensor, default=None
-            The intended targets, as for :meth:`sample`, with one factor for each target.
-        random_state : int, RandomState instance, Generator instance or None, default=None
-            The random state given to :meth:`sample`; an int.
+            The intended targets, as for :meth:`sample`.
+        random_state : int
+            The random state given to :meth:`sample`.
 
         Returns
         -------
@@ -189,28 +193,25 @@ class GeneNetworks(Systems):
         """
         check_count("n_rows", n_rows)
         design = self._design(interventions, None, None)
-        keys = fold_in(self.keys, check_random_state(random_state))
-        n_regimes = design.mask.shape[1]
-        if self._miss(design, keys, n_rows).mask.shape[2] > 1:
-            types = self._first_type(keys, n_regimes * n_rows).unflatten(1, (n_regimes, n_rows))
-        else:
-            row = torch.arange(n_rows, device=keys.device)
-            types = (self._first_type(keys, n_regimes)[..., None] + row) % self.basal.shape[1]
+        keys = self._draw_keys("rows", random_state)
+        types = self._cell_types(_regime_keys(keys, design.mask.shape[1]), n_rows)
         return types if design.has_regimes else types.squeeze(1)
 
     def _simulate(self, n_rows, design: Design, kind, keys, first_row=0):
-        """Cells (n_systems, n_regimes, n_rows, n_genes); later rows come from new trajectories."""
-        if first_row:
-            keys = fold_in(keys, first_row)
-        design = replace(design, values=self._draw_factors(design, keys, n_rows))
-        design = self._miss(design, keys, n_rows)
-        n_systems, n_regimes, own_rows, n_genes = design.values.shape
-        design = replace(design, mask=design.mask.expand(design.values.shape))
-        if own_rows > 1:
-            expression = self._trajectories(1, design.by_regime(), keys)
-            expression = expression.reshape(n_systems, n_regimes, n_rows, n_genes)
-        else:
-            expression = self._trajectories(n_rows, design, keys)
+        """Cells (n_systems, n_regimes, n_rows, n_genes); see `sample`.
+
+        Rows with one mask come from as many trajectories as there are cell types, row r from
+        trajectory r modulo their number; rows with masks of their own from one trajectory each.
+        There is no row but the first to start from: `first_row` is 0.
+        """
+        hit, values = self._hit(design, self._draw_factors(design, keys, n_rows), keys, n_rows)
+        factors = torch.where(hit, values, 1.0)
+        n_chains = n_rows if factors.shape[2] > 1 else min(n_rows, self.basal.shape[1])
+        regime_keys = _regime_keys(keys, design.mask.shape[1])
+        chain_keys = fold_in(regime_keys[..., None], torch.arange(n_chains, device=keys.device))
+        types = self._cell_types(regime_keys, n_chains)
+        cells = self._trajectories(math.ceil(n_rows / n_chains), factors, types, chain_keys)
+        expression = cells.transpose(2, 3).flatten(2, 3)[:, :, :n_rows]
         if self.technical_noise is None:
             return expression
         expression = expression * self.outliers[:, None, None]
@@ -229,8 +230,8 @@ class GeneNetworks(Systems):
         error = means.std(dim=1) / math.sqrt(_N_REPLICATES)
         return means.mean(dim=1).reshape(design.mask.shape), error.reshape(design.mask.shape)
 
-    def _draw_factors(self, design, keys, n_rows):
-        """Factors of the targets' production, which must not be negative."""
+    def _draw_factors(self, design, keys, n_rows) -> torch.Tensor:
+        """Factors of the targets' production (n_systems, n_regimes, 1 or n_rows, n_genes)."""
         values = design.draw_values(keys, n_rows, self.dtype)
         if (values < 0).any():
             raise ValueError(
@@ -239,22 +240,20 @@ class GeneNetworks(Systems):
             )
         return values
 
-    def _factors(self, design) -> torch.Tensor:
-        """Factor of every gene's production, of the shape of the mask."""
-        return torch.where(design.mask, self._draw_factors(design, self.keys, 1), 1.0)
+    def _hit(self, design, values, keys, n_rows):
+        """Actual targets and their values: in rows that have targets, some are missed.
 
-    def _miss(self, design, keys, n_rows) -> Design:
-        """Flip targets at random in rows that have any; what is hit gets the mean factor."""
+        What is hit by mistake gets the mean of the row's values.
+        """
         if not self.target_error or design.observational:
-            return design
+            return design.mask, values
         treated = design.mask.any(dim=-1, keepdim=True)
         sizes = (design.mask.shape[1], n_rows, design.mask.shape[3])
         flip = uniform(fold_in(keys, "target_error"), *sizes) < self.target_error
         hit = design.mask ^ (flip & treated & self.present[:, None, None])
         count = design.mask.sum(dim=-1, keepdim=True).clamp(min=1)
-        factor = design.values.sum(dim=-1, keepdim=True) / count
-        values = torch.where(design.mask, design.values, factor).expand(hit.shape)
-        return replace(design, mask=hit, values=torch.where(hit, values, 0.0))
+        mistaken = values.sum(dim=-1, keepdim=True) / count
+        return hit, torch.where(design.mask, values, mistaken)
 
     def _production_rates(self, basal):
         """Return the function from expression to production rates before interventions.
@@ -282,44 +281,33 @@ class GeneNetworks(Systems):
 
     def _rest(self, factors, basal) -> torch.Tensor:
         """Steady state without noise: along every path one iteration settles one more gene."""
-        basal = basal.expand(*factors.shape[:2], *basal.shape[2:])
+        basal = basal.expand(*torch.broadcast_shapes(basal.shape, factors.shape))
         decay, production = self.decay[:, None, None], self._production_rates(basal)
         expression = factors * basal / decay
         for _ in range(expression.shape[-1]):
             expression = factors * production(expression) / decay
         return expression
 
-    def _trajectories(self, n_rows, design, keys) -> torch.Tensor:
-        """Expression (n_systems, n_regimes, n_rows, n_genes) of cells along trajectories.
-
-        Row r belongs to trajectory r modulo the number of cell types, each of which has another
-        type. A trajectory is cut into segments of `steps_per_cell` steps after the burn-in, and one
-        cell is taken at a random time of each.
-        """
-        n_regimes = design.mask.shape[1]
+    def _cell_types(self, regime_keys, n_rows) -> torch.Tensor:
+        """Cell types (n_systems, n_regimes, n_rows): in turn, from a random first one on."""
         n_types = self.basal.shape[1]
-        n_chains, n_cells = min(n_types, n_rows), math.ceil(n_rows / n_types)
-        chain = torch.arange(n_chains, device=keys.device)
-        chain_keys = fold_in(_regime_keys(keys, n_regimes)[..., None], chain)
-        cell_type = (self._first_type(keys, n_regimes)[..., None] + chain) % n_types
-        basal = self.basal.gather(
-            1, cell_type.flatten(1)[..., None].expand(-1, -1, self.basal.shape[2])
-        ).unflatten(1, cell_type.shape[1:])
-        factors = self._factors(design)
-        times = uniform(fold_in(chain_keys, "times"), n_cells) * self.steps_per_cell
-        times = (
-            times.long()
-            + self.burn_in
-            + self.steps_per_cell * torch.arange(n_cells, device=keys.device)
-        )
-        cells = self._integrate(self._rest(factors, basal), factors, basal, times, chain_keys)
-        # (n_systems, n_regimes, n_chains, n_cells, n_genes) to rows that cycle through the chains
-        return cells.transpose(2, 3).flatten(2, 3)[:, :, :n_rows]
+        first = (uniform(regime_keys) * n_types).long()
+        return (first[..., None] + torch.arange(n_rows, device=first.device)) % n_types
 
-    def _first_type(self, keys, n_regimes) -> torch.Tensor:
-        """Cell type (n_systems, n_regimes) of the first row of every regime."""
-        draws = uniform(_regime_keys(keys, n_regimes))
-        return (draws * self.basal.shape[1]).long()
+    def _trajectories(self, n_cells, factors, types, keys) -> torch.Tensor:
+        """Cells (n_systems, n_regimes, n_chains, n_cells, n_genes) along trajectories.
+
+        After the burn-in a trajectory is cut into segments of `steps_per_cell` steps, and one cell
+        is taken at a random time of each. `types` and `keys` are of shape (n_systems, n_regimes,
+        n_chains); `factors` has one entry for each chain, or for all of a regime.
+        """
+        basal = self.basal.gather(
+            1, types.flatten(1)[..., None].expand(-1, -1, self.basal.shape[2])
+        ).unflatten(1, types.shape[1:])
+        within = (uniform(fold_in(keys, "times"), n_cells) * self.steps_per_cell).long()
+        segment = torch.arange(n_cells, device=keys.device)
+        times = self.burn_in + self.steps_per_cell * segment + within
+        return self._integrate(self._rest(factors, basal), factors, basal, times, keys)
 
     def _integrate(self, expression, factors, basal, times, keys) -> torch.Tensor:
         """Euler-Maruyama steps of all trajectories, and their state at the given times.
@@ -328,7 +316,7 @@ class GeneNetworks(Systems):
         ----------
         expression : tensor of shape (n_systems, n_regimes, n_chains, n_genes)
             The initial state.
-        factors : tensor of shape (n_systems, n_regimes, 1, n_genes)
+        factors : tensor of shape (n_systems, n_regimes, 1 or n_chains, n_genes)
             Factors of the production.
         basal : tensor of shape (n_systems, n_regimes, n_chains, n_genes)
             Basal rates.

@@ -123,7 +123,7 @@ class LinearSystems(Systems):
                 f"{n_variables}), found {tuple(variance.shape)}."
             )
         if not ((variance >= 0) & variance.isfinite()).all():
-            raise ValueError("noise_variance must not be negative or NaN, and finite.")
+            raise ValueError("noise_variance must be finite and not negative.")
         if loadings is None:
             loadings = coef.new_zeros(n_systems, 0, n_variables)
         loadings = torch.as_tensor(loadings, dtype=coef.dtype, device=coef.device)

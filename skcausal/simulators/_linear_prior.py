@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Self
 
@@ -24,20 +23,15 @@ from skcausal.simulators._parameters import (
 )
 from skcausal.simulators._random import fold_in, random_order, uniform
 from skcausal.simulators._random_graphs import (
+    GRAPHS,
     add_rings,
+    are_present,
     causal_order,
-    directed_erdos_renyi,
-    erdos_renyi,
+    check_graph_parameters,
+    draw_graph,
     move_to_variables,
-    scale_free,
 )
 from skcausal.simulators._task_prior import TaskPrior
-
-GRAPHS: dict[str, Callable] = {
-    "erdos_renyi": erdos_renyi,
-    "scale_free": scale_free,
-    "directed_erdos_renyi": directed_erdos_renyi,
-}
 
 _PRESETS: dict[str, dict] = {
     "mip": {},
@@ -85,7 +79,7 @@ class LinearPrior(TaskPrior[LinearSystems]):
         Mean of the weights.
     weight_scale : float, distribution or "in_degree", default=1.0
         Standard deviation of the weights. "in_degree": one over the square root of the number of
-        parents, which keeps marginal variances near 1.
+        parents, so that all parents together add about the mean of their variances.
     weight_gap : float or distribution, default=0.5
         Weights are conditioned on being larger than this in size.
     noise : {"gaussian", "gumbel"}, default="gaussian"
@@ -160,7 +154,7 @@ class LinearPrior(TaskPrior[LinearSystems]):
     standardize: str | None = None
 
     def __post_init__(self):
-        check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable)
+        check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable, tuple(GRAPHS))
         self._check_cycles()
         self._check_weights_and_noise()
         self._check_confounders()
@@ -276,7 +270,9 @@ class LinearPrior(TaskPrior[LinearSystems]):
             order=order,
             acyclic=acyclic,
             noise=self.noise,
-            noise_functions=self._draw_noise_functions(keys, positions, dtype),
+            noise_functions=FourierFunctions.draw_noise_functions(keys, positions, dtype)
+            if self.heteroskedastic
+            else None,
         )
         systems = _standardize(systems, self.standardize)
         return replace(
@@ -318,8 +314,7 @@ class LinearPrior(TaskPrior[LinearSystems]):
         """Draw standard deviations (n_systems, size), 0 for variables that do not exist."""
         variance = draw_parameter(self.noise_variance, fold_in(keys, "noise_variance"), size)
         level = draw_parameter(self.noise_level, fold_in(keys, "noise_level"))[:, None]
-        present = torch.arange(size, device=keys.device) < n_variables[:, None]
-        return torch.where(present, (variance * level).sqrt(), 0.0)
+        return torch.where(are_present(n_variables, size), (variance * level).sqrt(), 0.0)
 
     def _draw_loadings(self, keys, n_variables, size):
         """Draw loadings (n_systems, n_confounders, size) of hidden variables."""
@@ -338,60 +333,6 @@ class LinearPrior(TaskPrior[LinearSystems]):
             acts[:, k].scatter_(1, children[:, : self.confounder_children], True)
             acts[:, k] &= (k < drawn)[:, None]
         return torch.where(acts, loadings * variance.sqrt()[:, None, None], 0.0)
-
-    def _draw_noise_functions(self, keys, positions, dtype):
-        """Functions of the parents that scale the noise, or None."""
-        if not self.heteroskedastic:
-            return None
-        return FourierFunctions.draw_noise_functions(keys, positions, dtype)
-
-
-def check_graph_parameters(n_variables, graph, edges_per_variable) -> None:
-    """Validate the parameters of random graphs.
-
-    Raises
-    ------
-    ValueError
-        If one is out of range, or the smallest graph cannot hold the most edges asked for.
-    """
-    check_parameter("n_variables", n_variables, 2, integer=True)
-    check_choice("graph", graph, tuple(GRAPHS))
-    check_parameter("edges_per_variable", edges_per_variable, 0.0)
-    check_bounded("n_variables", n_variables)
-    smallest = bounds_of("n_variables", n_variables)[0]
-    most = (smallest - 1) / 2 if graph == "erdos_renyi" else smallest - 1
-    edges = bounds_of("edges_per_variable", edges_per_variable)[1]
-    if edges > most:
-        raise ValueError(
-            f"edges_per_variable={edges:g} is more than a graph {graph!r} of {smallest:g} "
-            f"variables holds: at most {most:g}."
-        )
-
-
-def draw_graph(keys, n_variables, graph, edges_per_variable):
-    """Draw numbers of variables, random orders and graphs in causal positions.
-
-    Parameters
-    ----------
-    keys : int64 tensor of shape (n_systems,)
-        Keys of the systems.
-    n_variables, graph, edges_per_variable : object
-        As for :class:`LinearPrior`.
-
-    Returns
-    -------
-    n_variables : int64 tensor of shape (n_systems,)
-        Number of variables of each system.
-    order : int64 tensor of shape (n_systems, size)
-        The variable at each position.
-    edges : bool tensor of shape (n_systems, size, size)
-        Edges between positions.
-    """
-    size = int(bounds_of("n_variables", n_variables)[1])
-    counts = draw_parameter(n_variables, fold_in(keys, "n_variables")).long()
-    density = draw_parameter(edges_per_variable, fold_in(keys, "edges_per_variable"))
-    order = random_order(fold_in(keys, "order"), counts, size)
-    return counts, order, GRAPHS[graph](fold_in(keys, "edges"), counts, density, size)
 
 
 def _shrink_to_stability(coef, acyclic, max_spectral_radius):

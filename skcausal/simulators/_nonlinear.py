@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from skcausal.simulators._interventions import intervene
-from skcausal.simulators._linear_prior import check_graph_parameters, draw_graph
 from skcausal.simulators._mechanisms import FourierFunctions, PerceptronFunctions
 from skcausal.simulators._noise import NOISES, standard_noise
 from skcausal.simulators._parameters import (
@@ -19,14 +18,20 @@ from skcausal.simulators._parameters import (
     draw_parameter,
 )
 from skcausal.simulators._random import fold_in
-from skcausal.simulators._random_graphs import move_to_variables
+from skcausal.simulators._random_graphs import (
+    ACYCLIC,
+    are_present,
+    check_graph_parameters,
+    draw_graph,
+    move_to_variables,
+)
 from skcausal.simulators._systems import Systems
 from skcausal.simulators._task_prior import TaskPrior
 
 MECHANISMS: dict[str, Any] = {"fourier": FourierFunctions, "mlp": PerceptronFunctions}
 
 # Rows from which the moments of internally standardised systems are estimated.
-_N_PILOT_ROWS = 1024
+_N_PILOT_ROWS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +151,9 @@ class NonlinearPrior(TaskPrior[NonlinearSystems]):
     length_scale : float, default=1.0
         Length scale of the functions: the inputs over which they change.
     output_scale : float, default=1.0
-        Standard deviation of the functions' values over functions.
+        Size of the functions: for "fourier" the standard deviation of a value over functions, for
+        "mlp" that of a sum of hidden units that are all at 1 or -1, which values come to about two
+        thirds of.
     n_features : int, default=None
         Number of Fourier features (None: 100) or hidden units (None: 10).
     noise : {"gaussian", "gumbel"}, default="gaussian"
@@ -157,7 +164,8 @@ class NonlinearPrior(TaskPrior[NonlinearSystems]):
         See :class:`LinearPrior`.
     standardize : {None, "internal"}, default="internal"
         "internal": every variable is brought to mean 0 and variance 1 before it enters the
-        equations of its children [2]_, by moments over 1,024 rows. The functions then see inputs
+        equations of its children [2]_, by its moments over 256 rows (which leaves a standard error
+        of 4 % in the scale). The functions then see inputs
         of the same scale all along the causal order, and variances do not give the order away.
 
     References
@@ -188,9 +196,8 @@ class NonlinearPrior(TaskPrior[NonlinearSystems]):
     standardize: str | None = "internal"
 
     def __post_init__(self):
-        check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable)
+        check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable, ACYCLIC)
         check_choice("mechanism", self.mechanism, tuple(MECHANISMS))
-        check_choice("graph", self.graph, ("erdos_renyi", "scale_free"))
         check_number("length_scale", self.length_scale, 0.0, above=True)
         check_number("output_scale", self.output_scale, 0.0)
         if self.n_features is not None:
@@ -205,7 +212,7 @@ class NonlinearPrior(TaskPrior[NonlinearSystems]):
             keys, self.n_variables, self.graph, self.edges_per_variable
         )
         size = edges.shape[-1]
-        present = torch.arange(size, device=keys.device) < n_variables[:, None]
+        present = are_present(n_variables, size)
         variance = draw_parameter(self.noise_variance, fold_in(keys, "noise_variance"), size)
         n_features = self.n_features or {"fourier": 100, "mlp": 10}[self.mechanism]
         systems = NonlinearSystems(
@@ -226,15 +233,11 @@ class NonlinearPrior(TaskPrior[NonlinearSystems]):
             intercept=torch.zeros_like(variance, dtype=dtype),
             noise_scale=torch.where(present, variance.sqrt(), 0.0).to(dtype),
             noise=self.noise,
-            noise_functions=self._draw_noise_functions(keys, edges, dtype),
+            noise_functions=FourierFunctions.draw_noise_functions(keys, edges, dtype)
+            if self.heteroskedastic
+            else None,
         )
         return _standardize(systems) if self.standardize else systems
-
-    def _draw_noise_functions(self, keys, edges, dtype):
-        """Functions of the parents that scale the noise, or None."""
-        if not self.heteroskedastic:
-            return None
-        return FourierFunctions.draw_noise_functions(keys, edges, dtype)
 
 
 def _standardize(systems: NonlinearSystems) -> NonlinearSystems:

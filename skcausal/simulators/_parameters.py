@@ -17,6 +17,11 @@ def is_distribution(parameter) -> bool:
     return hasattr(parameter, "ppf") and hasattr(parameter, "support")
 
 
+def _is_discrete(distribution) -> bool:
+    """Whether a distribution is on the integers, frozen or given by its values."""
+    return isinstance(getattr(distribution, "dist", distribution), rv_discrete)
+
+
 def bounds_of(name: str, parameter, *, integer: bool = False) -> tuple[float, float]:
     """Smallest and largest value of a parameter.
 
@@ -26,7 +31,7 @@ def bounds_of(name: str, parameter, *, integer: bool = False) -> tuple[float, fl
         If it is neither a number nor a frozen distribution, or not an integer where one is needed.
     """
     if is_distribution(parameter):
-        if integer and not isinstance(getattr(parameter, "dist", None), rv_discrete):
+        if integer and not _is_discrete(parameter):
             raise TypeError(
                 f"{name} must be an integer or a discrete distribution such as "
                 f"scipy.stats.randint(2, 6), found {parameter!r}."
@@ -53,8 +58,8 @@ def check_parameter(
 ) -> None:
     """Raise unless every value of a parameter lies in [low, high], or (low, high] if `above`."""
     smallest, largest = bounds_of(name, parameter, integer=integer)
-    # The ends of a distribution's support are not drawn; those of a number are.
-    strict = above and not is_distribution(parameter)
+    # The ends of a continuous distribution's support are not drawn.
+    strict = above and (not is_distribution(parameter) or _is_discrete(parameter))
     if not (smallest > low if strict else smallest >= low) or not largest <= high:
         found = f"values in [{smallest:g}, {largest:g}]" if smallest < largest else f"{smallest:g}"
         limit = f"above {low:g}" if above else f"at least {low:g}"
@@ -79,7 +84,7 @@ def check_count(name: str, value, smallest: int = 1) -> None:
 def check_bounded(name: str, parameter) -> None:
     """Raise a ValueError for a count that has no upper limit, to which systems could be padded."""
     if not np.isfinite(bounds_of(name, parameter)[1]):
-        raise ValueError(f"{name} must be bounded; use a distribution such as randint(2, 21).")
+        raise ValueError(f"{name} must be bounded; use a distribution with a largest value.")
 
 
 def check_number(

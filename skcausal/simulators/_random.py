@@ -102,12 +102,33 @@ def fold_in(keys: torch.Tensor, data: int | str | torch.Tensor) -> torch.Tensor:
 
 def _bits(keys: torch.Tensor, sizes: tuple[int, ...], first_row: int) -> torch.Tensor:
     """64 random bits for every index of an array of shape (*keys.shape, *sizes)."""
-    counter = torch.ones((), dtype=torch.int64, device=keys.device)
+    counter = positions(sizes, keys.device, first_row) + 1
+    return _mix(counter * _GAMMA + keys.reshape(*keys.shape, *[1] * len(sizes)))
+
+
+def positions(sizes, device, first_row=0) -> torch.Tensor:
+    """Give numbers to the entries of an array so that a larger array begins with the smaller one.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Up to three axes: (n_regimes, n_rows, n_variables), or the last of them.
+    device : torch.device
+        Where the numbers are wanted.
+    first_row : int, default=0
+        Index at which the last axis but one starts.
+
+    Returns
+    -------
+    numbers : int64 tensor of shape (*sizes,)
+        Distinct numbers that depend on an entry's index alone.
+    """
+    numbers = torch.zeros((), dtype=torch.int64, device=device)
     for axis, (size, place) in enumerate(zip(sizes, _PLACES[len(_PLACES) - len(sizes) :])):
         first = first_row if axis == len(sizes) - 2 else 0
-        index = torch.arange(first, first + size, dtype=torch.int64, device=keys.device)
-        counter = counter[..., None] + (index << place)
-    return _mix(counter * _GAMMA + keys.reshape(*keys.shape, *[1] * len(sizes)))
+        index = torch.arange(first, first + size, dtype=torch.int64, device=device)
+        numbers = numbers[..., None] + (index << place)
+    return numbers
 
 
 def uniform(keys, *sizes, dtype=torch.float64, first_row=0) -> torch.Tensor:

@@ -6,8 +6,17 @@ moved to the variables that hold these positions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
+from skcausal.simulators._parameters import (
+    bounds_of,
+    check_bounded,
+    check_choice,
+    check_parameter,
+    draw_parameter,
+)
 from skcausal.simulators._random import fold_in, random_order, uniform
 
 
@@ -147,7 +156,68 @@ def causal_order(edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return depth.argsort(dim=-1, stable=True), (final == depth).all(dim=-1)
 
 
+GRAPHS: dict[str, Callable] = {
+    "erdos_renyi": erdos_renyi,
+    "scale_free": scale_free,
+    "directed_erdos_renyi": directed_erdos_renyi,
+}
+ACYCLIC = ("erdos_renyi", "scale_free")
+
+
+def check_graph_parameters(n_variables, graph, edges_per_variable, graphs) -> None:
+    """Validate the parameters of random graphs, of which the kinds `graphs` are allowed.
+
+    Raises
+    ------
+    ValueError
+        If one is out of range, or the smallest graph cannot hold the most edges asked for.
+    """
+    check_parameter("n_variables", n_variables, 2, integer=True)
+    check_choice("graph", graph, graphs)
+    check_parameter("edges_per_variable", edges_per_variable, 0.0)
+    check_bounded("n_variables", n_variables)
+    smallest = bounds_of("n_variables", n_variables)[0]
+    most = (smallest - 1) / 2 if graph == "erdos_renyi" else smallest - 1
+    edges = bounds_of("edges_per_variable", edges_per_variable)[1]
+    if edges > most:
+        raise ValueError(
+            f"edges_per_variable={edges:g} is more than a graph {graph!r} of {smallest:g} "
+            f"variables holds: at most {most:g}."
+        )
+
+
+def draw_graph(keys, n_variables, graph, edges_per_variable):
+    """Draw numbers of variables, random orders and graphs in causal positions.
+
+    Parameters
+    ----------
+    keys : int64 tensor of shape (n_systems,)
+        Keys of the systems.
+    n_variables, graph, edges_per_variable : object
+        Parameters of :class:`LinearPrior`.
+
+    Returns
+    -------
+    n_variables : int64 tensor of shape (n_systems,)
+        Number of variables of each system.
+    order : int64 tensor of shape (n_systems, size)
+        The variable at each position.
+    edges : bool tensor of shape (n_systems, size, size)
+        Edges between positions.
+    """
+    size = int(bounds_of("n_variables", n_variables)[1])
+    counts = draw_parameter(n_variables, fold_in(keys, "n_variables")).long()
+    density = draw_parameter(edges_per_variable, fold_in(keys, "edges_per_variable"))
+    order = random_order(fold_in(keys, "order"), counts, size)
+    return counts, order, GRAPHS[graph](fold_in(keys, "edges"), counts, density, size)
+
+
+def are_present(n_variables: torch.Tensor, size: int) -> torch.Tensor:
+    """Mark the variables that exist: bool tensor (n_systems, size)."""
+    return torch.arange(size, device=n_variables.device) < n_variables[:, None]
+
+
 def _pairs_present(n_variables: torch.Tensor, size: int) -> torch.Tensor:
     """Bool tensor (n_systems, size, size): both ends of the pair are among the variables."""
-    present = torch.arange(size, device=n_variables.device) < n_variables[:, None]
+    present = are_present(n_variables, size)
     return present[:, :, None] & present[:, None, :]

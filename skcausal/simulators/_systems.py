@@ -10,9 +10,10 @@ from skcausal.simulators._batches import Batch
 from skcausal.simulators._interventions import KINDS, Design, check_design
 from skcausal.simulators._parameters import check_choice, check_count
 from skcausal.simulators._random import check_random_state, fold_in
+from skcausal.simulators._random_graphs import are_present
 
-# Rows simulated at a time when a mean is estimated.
-_ROWS_AT_ONCE = 1024
+# Rows of all systems and regimes together that are simulated at a time to estimate a mean.
+_ROWS_AT_ONCE = 2**18
 
 
 class Systems(Batch):
@@ -30,8 +31,7 @@ class Systems(Batch):
     @property
     def present(self) -> torch.Tensor:
         """Which variables exist: bool tensor of shape (n_systems, n_variables)."""
-        index = torch.arange(self.adjacency.shape[-1], device=self.keys.device)
-        return index < self.n_variables[:, None]
+        return are_present(self.n_variables, self.adjacency.shape[-1])
 
     @property
     def adjacency(self) -> torch.Tensor:
@@ -46,6 +46,10 @@ class Systems(Batch):
     def _simulate(self, n_rows, design: Design, kind, keys, first_row=0):
         """Rows (n_systems, n_regimes, n_rows, n_variables) from row `first_row` on."""
         raise NotImplementedError
+
+    def _draw_keys(self, purpose, random_state) -> torch.Tensor:
+        """Keys (n_systems,) for random numbers of a purpose."""
+        return fold_in(fold_in(self.keys, purpose), check_random_state(random_state))
 
     def _kind(self, kind) -> str:
         """Validate a kind of intervention; None is the first that is known."""
@@ -102,7 +106,7 @@ class Systems(Batch):
                 f"interventions and values must have one row, or n_rows={n_rows}, found "
                 f"{given_rows}."
             )
-        keys = fold_in(self.keys, check_random_state(random_state))
+        keys = self._draw_keys("rows", random_state)
         X = self._simulate(n_rows, design, self._kind(kind), keys)
         return X if design.has_regimes else X.squeeze(1)
 
@@ -129,7 +133,7 @@ class Systems(Batch):
         n_samples : int, default=10_000
             Rows per intervention where there is no closed form.
         random_state : int, RandomState instance, Generator instance or None, default=0
-            Determines the rows.
+            Determines the rows, which are independent of those of :meth:`sample`.
         return_standard_error : bool, default=False
             Whether to return the standard error of the mean too; it is 0 for a closed form.
 
@@ -140,10 +144,18 @@ class Systems(Batch):
             one; with an axis of regimes before it if the mask has four dimensions.
         standard_error : tensor of the same shape
             Only with `return_standard_error`.
+
+        Raises
+        ------
+        TypeError
+            If `interventions` is not boolean.
+        ValueError
+            If an argument is out of range or does not fit the others, or random values have no
+            finite mean.
         """
         check_count("n_samples", n_samples, smallest=2)
         design = self._design(interventions, values, kind)
-        keys = fold_in(self.keys, check_random_state(random_state))
+        keys = self._draw_keys("mean", random_state)
         results = self._mean(design, self._kind(kind), keys, n_samples)
         if not design.has_regimes:
             results = tuple(result.squeeze(1) for result in results)
@@ -155,10 +167,10 @@ class Systems(Batch):
         Every row becomes a regime of its own; running moments keep the memory bounded.
         """
         regimes = design.by_regime()
-        count = 0
+        count, at_once = 0, max(1, _ROWS_AT_ONCE // max(1, regimes.mask.shape[:2].numel()))
         mean = squares = torch.zeros((), dtype=torch.float64, device=self.keys.device)
         while count < n_samples:
-            n = min(_ROWS_AT_ONCE, n_samples - count)
+            n = min(at_once, n_samples - count)
             X = self._simulate(n, regimes, kind, keys, first_row=count).double()
             block = X.mean(dim=2)
             # Chan, Golub & LeVeque (1979): moments of two samples together.

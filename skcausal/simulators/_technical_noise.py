@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from skcausal.simulators._parameters import check_number
-from skcausal.simulators._random import fold_in, normal, poisson, uniform
+from skcausal.simulators._parameters import check_choice, check_number
+from skcausal.simulators._random import fold_in, normal, poisson, positions, uniform
 
 # Table 1 of Annadani et al. (2024), appendix B.2.
 PLATFORMS: dict[str, dict[str, float]] = {
@@ -23,6 +23,9 @@ PLATFORMS: dict[str, dict[str, float]] = {
         "dropout_percentile": 85.0,
     },
 }
+
+# Means and deviations of logarithms up to which expression stays finite in float32.
+_LARGEST_LOG = 20.0
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,10 @@ class TechnicalNoise:
 
     def __post_init__(self):
         check_number("outlier_probability", self.outlier_probability, 0.0, 1.0)
-        check_number("outlier_log_mean", self.outlier_log_mean)
-        check_number("outlier_log_scale", self.outlier_log_scale, 0.0)
-        check_number("library_log_mean", self.library_log_mean)
-        check_number("library_log_scale", self.library_log_scale, 0.0)
+        check_number("outlier_log_mean", self.outlier_log_mean, -_LARGEST_LOG, _LARGEST_LOG)
+        check_number("outlier_log_scale", self.outlier_log_scale, 0.0, _LARGEST_LOG / 10)
+        check_number("library_log_mean", self.library_log_mean, -_LARGEST_LOG, _LARGEST_LOG)
+        check_number("library_log_scale", self.library_log_scale, 0.0, _LARGEST_LOG / 10)
         check_number("dropout_percentile", self.dropout_percentile, 0.0, 100.0)
         check_number("dropout_shape", self.dropout_shape, 0.0)
 
@@ -100,11 +103,7 @@ class TechnicalNoise:
         noise : TechnicalNoise
             The noise, with the parameters of table 1 of Annadani et al. (2024).
         """
-        if platform not in PLATFORMS:
-            raise ValueError(
-                f"technical_noise must be None, a TechnicalNoise or one of "
-                f"{', '.join(map(repr, PLATFORMS))}, found {platform!r}."
-            )
+        check_choice("platform", platform, tuple(PLATFORMS))
         return cls(**PLATFORMS[platform])
 
 
@@ -136,25 +135,26 @@ def dropout_midpoint(noise: TechnicalNoise, expression, present) -> torch.Tensor
     return entries.nanquantile(noise.dropout_percentile / 100.0, dim=1)
 
 
-def scale_libraries(noise: TechnicalNoise, expression, keys, first_row=0) -> torch.Tensor:
+def scale_libraries(noise: TechnicalNoise, expression, keys) -> torch.Tensor:
     """Bring cells (n_systems, n_regimes, n_rows, n_genes) to log-normal totals."""
     sizes = expression.shape[1:3]
     keys = fold_in(keys, "library")
-    log_total = normal(keys, *sizes, 1, dtype=expression.dtype, first_row=first_row)
+    log_total = normal(keys, *sizes, 1, dtype=expression.dtype)
     total = (noise.library_log_mean + noise.library_log_scale * log_total).exp()
     sums = expression.sum(dim=-1, keepdim=True)
     return expression * torch.where(sums > 0, total / sums, 0.0)
 
 
-def measure(noise: TechnicalNoise, expression, keys, midpoint, first_row=0) -> torch.Tensor:
+def measure(noise: TechnicalNoise, expression, keys, midpoint) -> torch.Tensor:
     """Turn scaled expression (n_systems, n_regimes, n_rows, n_genes) into counts."""
     sizes = expression.shape[1:]
-    # Not torch.sigmoid: its last bit depends on the size of the batch.
-    odds = (noise.dropout_shape * (expression.log1p() - midpoint[:, None, None, None])).exp()
-    draws = uniform(fold_in(keys, "dropout"), *sizes, dtype=expression.dtype, first_row=first_row)
-    index = torch.arange(sizes.numel(), device=keys.device).reshape(sizes)
-    count_keys = fold_in(fold_in(keys, "counts")[:, None, None, None], index)
-    return poisson(count_keys, torch.where(draws * (1.0 + odds) < odds, expression, 0.0))
+    # A draw below 1 / (1 + exp(-z)). Not torch.sigmoid: its last bit depends on the batch.
+    logits = noise.dropout_shape * (expression.log1p() - midpoint[:, None, None, None])
+    draws = uniform(fold_in(keys, "dropout"), *sizes, dtype=expression.dtype)
+    survives = draws * (1.0 + (-logits).exp()) < 1.0
+    count_keys = fold_in(keys, "counts")[:, None, None, None]
+    count_keys = fold_in(count_keys, positions(sizes, keys.device))
+    return poisson(count_keys, torch.where(survives, expression, 0.0))
 
 
 def log_cpm(counts):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
+import numpy as np
 import torch
 
 from skcausal.simulators._parameters import check_number
@@ -187,7 +188,8 @@ def _by_environment(values, environments) -> torch.Tensor:
 
 def _check_sequence(name: str, values, low: float = -math.inf) -> None:
     """Raise unless `values` are one number for each of at least one environment."""
-    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) == 0:
+    listed = isinstance(values, (Sequence, np.ndarray)) and not isinstance(values, str)
+    if not listed or len(values) == 0:
         raise ValueError(
             f"{name} must be a sequence of one number for each environment, at least one; found "
             f"{values!r}."

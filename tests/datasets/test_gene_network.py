@@ -45,7 +45,7 @@ def test_knock_down_is_milder_and_seeds_reproduce():
     [
         ({"n_genes": 1}, "n_variables must be at least 2"),
         ({"edges_per_gene": 7.0}, "edges_per_variable=7 is more than"),
-        ({"technical_noise": "smart_seq"}, "technical_noise must be None"),
+        ({"technical_noise": "smart_seq"}, "technical_noise must be one of None"),
         ({"kind": "hard"}, "kind must be one of 'knock_out', 'knock_down'"),
     ],
 )

@@ -109,7 +109,7 @@ def test_rows_scatter_around_the_mean(systems, kind):
     )
     tasks = prior.sample(3, 1, dtype=torch.float64)
     contexts = tasks.contexts("train")
-    X = tasks.sample(2000, *contexts, random_state=2)
+    X = tasks.sample(2000, *contexts, random_state=3)
     mean, error = tasks.interventional_mean(
         *contexts, n_samples=2000, random_state=3, return_standard_error=True
     )

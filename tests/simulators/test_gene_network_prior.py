@@ -87,7 +87,7 @@ def test_technical_noise_may_be_given_as_an_object():
         ({"burn_in": -1}, "burn_in must be an integer of at least 0"),
         ({"noise_type": "white"}, "noise_type must be one of 'dpd', 'spd', 'sp'"),
         ({"graph": "directed_erdos_renyi"}, "graph must be one of 'erdos_renyi', 'scale_free'"),
-        ({"technical_noise": "smart_seq"}, "technical_noise must be None, a TechnicalNoise or one"),
+        ({"technical_noise": "smart_seq"}, "technical_noise must be one of None, '10x"),
         ({"edges_per_variable": 5.0}, "more than a graph 'erdos_renyi' of 10 variables holds"),
     ],
 )

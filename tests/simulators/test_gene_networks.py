@@ -82,7 +82,8 @@ def test_cells_equal_a_slow_loop_driven_by_the_same_noise(noise_type, factor):
     cells = network.sample(n_rows, mask, factor, random_state=8)[0].numpy()
 
     factors = np.ones(4) if factor is None else np.where(mask, factor, 1.0)
-    regime_key = fold_in(fold_in(fold_in(network.keys, 8), "cells"), 0)
+    row_key = fold_in(fold_in(network.keys, "rows"), 8)
+    regime_key = fold_in(fold_in(row_key, "cells"), 0)
     first_type = int(uniform(regime_key) * 2)
     for chain in range(2):
         key = fold_in(regime_key, chain)
