@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sklearn.utils import Bunch
 
-from skcausal.datasets._regimes import frame
+from skcausal.datasets._regimes import check_count, frame
 from skcausal.datasets._scm import draw_scm
 
 
@@ -14,7 +14,7 @@ def make_gene_network(
     n_samples: int = 100,
     regimes="singles",
     kind: str = "knock_out",
-    edges_per_gene: float = 1.5,
+    edges_per_gene: float | None = None,
     n_cell_types: int = 5,
     technical_noise: str | None = "10x_chromium",
     target_error: float = 0.0,
@@ -40,8 +40,9 @@ def make_gene_network(
     kind : {"knock_out", "knock_down"}, default="knock_out"
         Whether the production of a target falls to 0 or to one half.
 
-    edges_per_gene : float, default=1.5
-        Expected number of regulations divided by the number of genes.
+    edges_per_gene : float, default=None
+        Expected number of regulations divided by the number of genes, at most
+        ``(n_genes - 1) / 2``. None is 1.5, or that limit.
 
     n_cell_types : int, default=5
         Number of cell types.
@@ -93,6 +94,14 @@ def make_gene_network(
 
     from skcausal.simulators import GeneNetworkPrior
 
+    check_count("n_genes", n_genes, 2)
+    limit = (n_genes - 1) / 2
+    edges_per_gene = min(1.5, limit) if edges_per_gene is None else edges_per_gene
+    if not 0 <= edges_per_gene <= limit:
+        raise ValueError(
+            f"edges_per_gene must lie between 0 and (n_genes - 1) / 2 = {limit:g}, found "
+            f"{edges_per_gene!r}."
+        )
     prior = GeneNetworkPrior(
         n_genes,
         edges_per_variable=edges_per_gene,

@@ -18,7 +18,7 @@ def make_scm(
     n_samples: int = 50,
     regimes="singles",
     kind: str | None = None,
-    values: Any = 2.0,
+    values: Any = None,
     n_heldout_pairs: int = 0,
     random_state=None,
 ) -> Bunch:
@@ -45,8 +45,9 @@ def make_scm(
         What is done to the targets; see :class:`~skcausal.simulators.LinearSystems`. None is the
         first kind that the systems know.
 
-    values : float or frozen scipy distribution, default=2.0
-        The targets' value, or what the value of every targeted cell is drawn from.
+    values : float or frozen scipy distribution, default=None
+        The targets' value, or what the value of every targeted cell is drawn from. None is 2,
+        or what the kind implies, such as 0 for a gene's knock-out.
 
     n_heldout_pairs : int, default=0
         Number of randomly chosen pairs among the regimes whose rows are returned as a test set
@@ -152,6 +153,11 @@ def draw_scm(
             f"{type(prior).__name__} does not describe structural models with an intervention "
             "mask; it has a make_* function of its own."
         )
+    if (
+        values is None
+        and system._default_values.get(kind or next(iter(system._default_values))) is None
+    ):
+        values = 2.0
     n_variables = int(system.n_variables[0])
     names = [f"{prefix}{i}" for i in range(n_variables)]
     targets = regime_targets(regimes, names)
@@ -173,7 +179,7 @@ def draw_scm(
         data[f"regimes{suffix}"] = label_rows(interventions)
         for name, array in (record(system, n_samples, mask, seed) if record else {}).items():
             data[f"{name}{suffix}"] = array.flatten(0, 2).numpy()
-    data.means_test = data.standard_errors_test = data.X_test.copy()
+    data.means_test, data.standard_errors_test = data.X_test.copy(), data.X_test.copy()
     if heldout.any():  # the test part came last: its masks are the held-out ones
         moments = system.interventional_mean(mask, values, kind=kind, return_standard_error=True)
         data.means_test, data.standard_errors_test = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -13,9 +12,6 @@ from sklearn.utils import Bunch, check_random_state
 from skcausal.datasets._perturbation_labels import label_rows
 from skcausal.datasets._regimes import check_count, frame, heldout_pairs, regime_targets
 from skcausal.datasets._shipped import read_description
-
-if TYPE_CHECKING:
-    pass
 
 
 def make_linear_scm(

@@ -176,18 +176,27 @@ class LinearSystems(Systems):
         Raises
         ------
         ValueError
-            If the noise is heteroskedastic or a scale is drawn: there is no closed form.
+            If there is no closed form, because the noise is heteroskedastic, or a scale is drawn in
+            a system with feedback; or if values are drawn from a distribution without a variance.
         """
         if self.noise_functions is not None:
             raise ValueError(
                 "Heteroskedastic systems have no covariance in closed form; estimate it from rows "
                 "of sample."
             )
-        design = self._design(interventions, values, kind)
-        equations, drawn_variance = self._expected_equations(design, self._kind(kind))
-        exogenous = equations.noise * self.noise_scale[:, None, None]
+        design, kind = self._design(interventions, values, kind), self._kind(kind)
+        equations, variance = self._expected_equations(design, kind)
+        if not variance.isfinite().all():
+            raise ValueError(f"values must have a finite variance, found {design.values!r}.")
+        own_variance = (equations.noise * self.noise_scale[:, None, None]) ** 2
+        if kind == "noise":  # Var(v e) = E[v^2] Var(e)
+            own_variance = own_variance + variance * self.noise_scale[:, None, None] ** 2
+        elif kind == "scale":
+            own_variance = own_variance + self._variance_of_scales(equations, variance)
+        else:
+            own_variance = own_variance + variance
         hidden = self.loadings[:, None, None] * equations.mechanism[..., None, :]
-        covariance = torch.diag_embed(exogenous**2 + drawn_variance) + hidden.mT @ hidden
+        covariance = torch.diag_embed(own_variance) + hidden.mT @ hidden
         system = self._system(equations)
         half = torch.linalg.solve(system, covariance, left=False)
         covariance = torch.linalg.solve(system.mT, half)
@@ -200,20 +209,41 @@ class LinearSystems(Systems):
         return mean, torch.zeros_like(mean)
 
     def _expected_equations(self, design: Design, kind) -> tuple[Intervened, torch.Tensor]:
-        """Equations with random values averaged, and the variance that these values add."""
+        """Equations at the means of the values, and the variances of the values on target."""
         if not is_distribution(design.values):
             equations = self._intervene(design.mask, design.values, kind)
             return equations, torch.zeros_like(equations.offset)
-        if kind == "scale":
-            raise ValueError(
-                "There is no closed form for scales that are drawn; pass their values instead of a "
-                "distribution."
-            )
         mean, variance = (float(moment) for moment in design.values.stats("mv"))
-        if kind == "noise":  # E[(v e)^2] = E[v^2] E[e^2]
-            mean, variance = np.sqrt(mean**2 + variance), 0.0
-        on_target = design.mask.to(self.dtype)
-        return self._intervene(design.mask, mean * on_target, kind), variance * on_target
+        if not np.isfinite(mean):
+            raise ValueError(f"values must have a finite mean, found {design.values!r}.")
+        means, variances = (
+            torch.where(design.mask, moment, 0.0).to(self.dtype) for moment in (mean, variance)
+        )
+        return intervene(design.mask, means, kind), variances
+
+    def _variance_of_scales(self, equations, variance) -> torch.Tensor:
+        """Variance that scales drawn with this variance add to their targets' equations.
+
+        A target is v p, with p its unscaled equation; v - E[v] times p has mean 0 and is
+        uncorrelated with all but its effects, so it acts as a noise of variance Var(v) E[p^2]. The
+        sum over paths that E[p^2] needs is finite without feedback only.
+        """
+        if not variance.any():
+            return variance
+        if not self.acyclic.all():
+            raise ValueError(
+                "Systems with feedback have no covariance in closed form where a scale is drawn; "
+                "estimate it from rows of sample."
+            )
+        weights, scale = self.coef[:, None, None], equations.mechanism[..., None]
+        pull = torch.linalg.solve(self._system(equations), weights)  # how p depends on the inputs
+        identity = torch.eye(weights.shape[-1], dtype=self.dtype, device=weights.device)
+        from_noise = self.noise_scale[:, None, None, :, None] * (scale * pull + identity)
+        hidden = self.loadings[:, None, None]
+        from_hidden = (hidden * equations.mechanism[..., None, :]) @ pull + hidden
+        fixed = (from_noise**2).sum(dim=-2) + (from_hidden**2).sum(dim=-2)
+        paths = identity - pull**2 * variance[..., None, :]
+        return torch.linalg.solve(paths, (variance * fixed)[..., None, :], left=False).squeeze(-2)
 
     def _intervene(self, mask, values, kind) -> Intervened:
         """Equations under interventions; a scale must leave feedback stable."""

@@ -43,8 +43,8 @@ def test_knock_down_is_milder_and_seeds_reproduce():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_genes": 1}, "n_variables must be at least 2"),
-        ({"edges_per_gene": 7.0}, "edges_per_variable=7 is more than"),
+        ({"n_genes": 1}, "n_genes must be an integer of at least 2"),
+        ({"edges_per_gene": 7.0}, "edges_per_gene must lie between 0 and .* = 4.5, found 7"),
         ({"technical_noise": "smart_seq"}, "technical_noise must be one of None"),
         ({"kind": "hard"}, "kind must be one of 'knock_out', 'knock_down'"),
     ],

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from skcausal.datasets import make_scm
-from skcausal.simulators import LinearPrior, NonlinearPrior, SensorNoisePrior
+from skcausal.simulators import GeneNetworkPrior, LinearPrior, NonlinearPrior, SensorNoisePrior
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,17 @@ def test_kinds_values_and_padded_variables():
     assert abs(regime["x0"].mean() - data.X.loc[data.regimes == "control", "x0"].mean() - 3) < 0.4
 
 
+def test_default_values_suit_the_kind():
+    for kind in ("hard", "shift"):
+        default, two = (
+            make_scm(LinearPrior(3), kind=kind, random_state=0, **options)
+            for options in ({}, {"values": 2.0})
+        )
+        pd.testing.assert_frame_equal(default.X, two.X)
+    genes = make_scm(GeneNetworkPrior(3, edges_per_variable=1.0), random_state=0)
+    assert (genes.X.to_numpy()[genes.interventions] == 0).all()
+
+
 def test_same_seed_same_data():
     first, again, other = (make_scm(LinearPrior(3), random_state=seed) for seed in (3, 3, 4))
     pd.testing.assert_frame_equal(first.X, again.X)
@@ -67,7 +78,6 @@ def test_same_seed_same_data():
         (LinearPrior(3), {"regimes": [("x7",)]}, ValueError, "unknown variable 'x7'"),
         (LinearPrior(3), {"n_heldout_pairs": 1}, ValueError, "more than the 0 pairs"),
         (LinearPrior(3), {"kind": "knock_out"}, ValueError, "kind must be one of 'hard', 'shift'"),
-        (LinearPrior(3), {"values": None}, ValueError, "values is missing"),
     ],
 )
 def test_bad_arguments(prior, options, error, message):
