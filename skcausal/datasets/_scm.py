@@ -153,11 +153,8 @@ def draw_scm(
             f"{type(prior).__name__} does not describe structural models with an intervention "
             "mask; it has a make_* function of its own."
         )
-    if (
-        values is None
-        and system._default_values.get(kind or next(iter(system._default_values))) is None
-    ):
-        values = 2.0
+    implied = system._default_values.get(kind or next(iter(system._default_values)))
+    values = 2.0 if values is None and implied is None else values
     n_variables = int(system.n_variables[0])
     names = [f"{prefix}{i}" for i in range(n_variables)]
     targets = regime_targets(regimes, names)

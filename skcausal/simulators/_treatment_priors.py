@@ -95,9 +95,10 @@ class LeakyHumPrior(TreatmentPrior):
 
     In a training environment the best prediction of y from z, s and t uses the hum. Between the
     treatments, at the same z and s, it differs by ``hum_noise^2 / (slope^2 + hum_noise^2)`` times
-    tau, a fifth by default; without the environment, by somewhat more on average. So a learner that predicts well is wrong about
-    effects, and fails where the hum is another one: in the held-out environment. A representation
-    with one distribution in all environments may use z but not s where `covariate_shift` is 0, and
+    tau, a fifth by default; without the environment, by somewhat more on average. So a learner that
+    predicts well is wrong about effects, and fails where the hum is another one: in the held-out
+    environment. A representation with one distribution in all environments may use z but not s
+    where `covariate_shift` is 0, and
     has to give up a part of z_1 where it is not.
 
     Parameters
