@@ -217,7 +217,8 @@ class LinearSystems(Systems):
         if not np.isfinite(mean):
             raise ValueError(f"values must have a finite mean, found {design.values!r}.")
         means, variances = (
-            torch.where(design.mask, moment, 0.0).to(self.dtype) for moment in (mean, variance)
+            torch.full_like(design.mask, moment, dtype=self.dtype).where(design.mask, 0.0)
+            for moment in (mean, variance)
         )
         return intervene(design.mask, means, kind), variances
 
