@@ -20,8 +20,9 @@ SYSTEMS = {
     "confounded": LinearPrior(10, n_confounders=2),
     "gumbel": LinearPrior(10, noise="gumbel"),
     "heteroskedastic": LinearPrior(10, heteroskedastic=True),
-    "nonlinear, Fourier": NonlinearPrior(10, standardize=None),
-    "nonlinear, perceptron": NonlinearPrior(10, mechanism="mlp", standardize=None),
+    "nonlinear, Fourier": NonlinearPrior(10),
+    "nonlinear, Fourier, not standardized": NonlinearPrior(10, standardize=None),
+    "nonlinear, perceptron": NonlinearPrior(10, mechanism="mlp"),
 }
 NETWORKS = {
     "clean": GeneNetworkPrior(10),

@@ -27,10 +27,10 @@ from skcausal.simulators import GeneNetworkPrior, LinearPrior, NonlinearPrior
 N_GENES, N_TYPES, N_CELLS = 10, 5, 100
 
 
-def shortest(function, repeat):
-    """Shortest wall time of several calls in seconds."""
+def shortest(function):
+    """Shortest wall time of five calls in seconds."""
     times = []
-    for _ in range(repeat):
+    for _ in range(5):
         start = time.perf_counter()
         function()
         if torch.cuda.is_available():
@@ -45,8 +45,8 @@ def linear_rows(prior, device, n_systems=1000):
     mask = torch.rand(n_systems, 1, 10, generator=torch.Generator().manual_seed(0)) < 0.5
     mask = mask.to(device)
     return (
-        shortest(lambda: systems.sample(1, mask, 2.0, random_state=0), 20),
-        shortest(lambda: prior.sample(n_systems, 0, device=device), 3),
+        shortest(lambda: systems.sample(1, mask, 2.0, random_state=0)),
+        shortest(lambda: prior.sample(n_systems, 0, device=device)),
     )
 
 
@@ -65,17 +65,15 @@ def sempler_rows(n_systems=1000):
         for model, do in zip(models, targets):
             model.sample(1, do_interventions=do)
 
-    return shortest(rows, 3)
+    return shortest(rows)
 
 
 def network_cells(technical_noise, device, batch=100):
     """Seconds of drawing networks and cells, per network."""
     prior = GeneNetworkPrior(N_GENES, n_cell_types=N_TYPES, technical_noise=technical_noise)
     networks = prior.sample(batch, 0, device=device)
-    cells = shortest(lambda: networks.sample(N_CELLS, random_state=0), 5) / batch
-    both = shortest(
-        lambda: prior.sample(batch, 0, device=device).sample(N_CELLS, random_state=0), 5
-    )
+    cells = shortest(lambda: networks.sample(N_CELLS, random_state=0)) / batch
+    both = shortest(lambda: prior.sample(batch, 0, device=device).sample(N_CELLS, random_state=0))
     return cells, both / batch
 
 
@@ -98,18 +96,19 @@ def sergio_cells(technical_noise, n_networks=20):
             expression = frame.drop("Genes").to_numpy()
             sergio_rs.add_technical_noise_custom(expression, 3.0, 6.0, 0.3, 8.0, 74.0, 0)
 
-    start = time.perf_counter()
-    for interactions in networks.interactions.numpy():
-        simulate(interactions)
-    return (time.perf_counter() - start) / n_networks
+    def cells():
+        for interactions in networks.interactions.numpy():
+            simulate(interactions)
+
+    return shortest(cells) / n_networks
 
 
 def stream_growth(n_tasks):
     """Megabytes by which the process grows over a stream, after its first batches."""
-    before = None
+    before = 0
     for number, systems in enumerate(LinearPrior(10).stream(n_tasks, 0, batch_size=1000)):
         systems.sample(1, random_state=0)
-        if number == 10:
+        if number < 10:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
@@ -140,8 +139,9 @@ def main():
         "linear, cyclic": LinearPrior(10, n_cycles=1),
         "linear, two confounders": LinearPrior(10, n_confounders=2),
         "linear, heteroskedastic": LinearPrior(10, heteroskedastic=True),
-        "nonlinear, Fourier features": NonlinearPrior(10, standardize=None),
-        "nonlinear, perceptrons": NonlinearPrior(10, mechanism="mlp", standardize=None),
+        "nonlinear, Fourier features": NonlinearPrior(10),
+        "nonlinear, Fourier features, not standardized": NonlinearPrior(10, standardize=None),
+        "nonlinear, perceptrons": NonlinearPrior(10, mechanism="mlp"),
     }
     for name, prior in priors.items():
         rows, draw = linear_rows(prior, args.device)

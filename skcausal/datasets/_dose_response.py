@@ -84,7 +84,6 @@ def make_dose_response(
     >>> data.regimes.iloc[[0, 10]].tolist()
     ['control', 'p0@0.5']
     """
-    import pandas as pd
     import torch
 
     from skcausal.simulators import DoseResponsePrior
@@ -96,54 +95,62 @@ def make_dose_response(
     check_count("n_controls", n_controls, 1)
     seeds = check_random_state(random_state).randint(2**31 - 1, size=2)
     tasks = prior.sample(1, int(seeds[0]), dtype=torch.float64)
-    n_variables = int(tasks.systems.n_variables[0])
-    names = [f"x{i}" for i in range(n_variables)]
-    present = list(range(n_variables))
-    kept = [*present, *range(tasks.targets.shape[-1], tasks.targets.shape[-1] + 3)]
-    features = [f"{prior.features}_{name}" for name in names] + ["dose", "half_dose", "hill"]
-
-    def part(split, suffix):
-        """Rows of a split, those of a perturbation and dose together."""
-        perturbations, doses = tasks.contexts(split)
-        rows = tasks.sample(n_samples, perturbations, doses, random_state=int(seeds[1]))
-        described = tasks.features_of(perturbations, doses)
-        means = tasks.interventional_mean(perturbations, doses)
-        labels = [f"p{k}@{dose:g}" for k, dose in zip(perturbations.tolist(), doses.tolist())]
-        columns = {
-            "X": rows[0].flatten(0, 1)[:, present].numpy(),
-            "interventions": described[0, :, kept].numpy().repeat(n_samples, axis=0),
-            "regimes": np.repeat(np.array(labels, dtype=object), n_samples),
-            "perturbations": perturbations.numpy().repeat(n_samples),
-            "doses": doses.numpy().repeat(n_samples),
-            "means": means[0, :, present].numpy().repeat(n_samples, axis=0),
-        }
+    data = Bunch(tasks=tasks, DESCR=read_description("dose_response"))
+    data.feature_names = [f"x{i}" for i in range(int(tasks.systems.n_variables[0]))]
+    splits = {"": "train", "_partly_ood": "partly_ood", "_fully_ood": "fully_ood"}
+    for suffix, split in splits.items():
+        if split == "fully_ood" and not prior.n_heldout_perturbations:
+            continue
+        tables = _context_rows(tasks, split, n_samples, int(seeds[1]))
         if split == "train":
-            controls = tasks.sample_controls(n_controls, random_state=int(seeds[1]))
-            rest = tasks.systems.interventional_mean()
-            first = {
-                "X": controls[0, :, present].numpy(),
-                "interventions": np.zeros((n_controls, len(features))),
-                "regimes": np.repeat(np.array(["control"], dtype=object), n_controls),
-                "perturbations": np.full(n_controls, -1),
-                "doses": np.zeros(n_controls),
-                "means": rest[0, :, present].numpy().repeat(n_controls, axis=0),
-            }
-            columns = {key: np.concatenate([first[key], columns[key]]) for key in columns}
-        frames = {"X": names, "interventions": features, "means": names}
-        for key, values in columns.items():
-            name = {"regimes": "regime", "perturbations": "perturbation", "doses": "dose"}.get(key)
-            data[key + suffix] = (
-                frame(values, frames[key])
-                if key in frames
-                else pd.Series(values, dtype=str if key == "regimes" else None, name=name)
-            )
-
-    data = Bunch(tasks=tasks, feature_names=names, DESCR=read_description("dose_response"))
-    part("train", "")
-    part("partly_ood", "_partly_ood")
-    if prior.n_heldout_perturbations:
-        part("fully_ood", "_fully_ood")
-    data.targets = frame(tasks.targets[0, :, present].numpy(), names)
-    adjacency = tasks.systems.adjacency[0].numpy().astype(np.int8)
-    data.adjacency = frame(adjacency[np.ix_(present, present)], names).set_axis(names, axis=0)
+            controls = _control_rows(tasks, n_controls, int(seeds[1]))
+            tables = {key: np.concatenate([controls[key], tables[key]]) for key in tables}
+        for key, table in tables.items():
+            data[key + suffix] = _label(key, table, data.feature_names, prior.features)
+    n_variables = len(data.feature_names)
+    data.targets = frame(tasks.targets[0, :, :n_variables].numpy(), data.feature_names)
+    adjacency = tasks.systems.adjacency[0, :n_variables, :n_variables].numpy().astype(np.int8)
+    data.adjacency = frame(adjacency, data.feature_names).set_axis(data.feature_names, axis=0)
     return data
+
+
+def _context_rows(tasks, split, n_samples, seed):
+    """Tables (n_rows, ...) of the contexts of a split, `n_samples` rows for each."""
+    perturbations, doses = tasks.contexts(split)
+    rows = tasks.sample(n_samples, perturbations, doses, random_state=seed)[0]
+    labels = [f"p{k}@{dose:g}" for k, dose in zip(perturbations.tolist(), doses.tolist())]
+    by_context = {
+        "interventions": tasks.features_of(perturbations, doses)[0].numpy(),
+        "regimes": np.array(labels, dtype=object),
+        "perturbations": perturbations.numpy(),
+        "doses": doses.numpy(),
+        "means": tasks.interventional_mean(perturbations, doses)[0].numpy(),
+    }
+    tables = {key: np.repeat(table, n_samples, axis=0) for key, table in by_context.items()}
+    return {"X": rows.flatten(0, 1).numpy()} | tables
+
+
+def _control_rows(tasks, n_controls, seed):
+    """Tables (n_controls, ...) of rows without perturbation."""
+    rest = tasks.systems.interventional_mean()[0].numpy()
+    return {
+        "X": tasks.sample_controls(n_controls, random_state=seed)[0].numpy(),
+        "interventions": np.repeat(tasks.control_features()[0].numpy(), n_controls, axis=0),
+        "regimes": np.full(n_controls, "control", dtype=object),
+        "perturbations": np.full(n_controls, -1),
+        "doses": np.zeros(n_controls),
+        "means": np.repeat(rest, n_controls, axis=0),
+    }
+
+
+def _label(key, table, names, kind):
+    """DataFrame or Series of a table; padded variables are left out."""
+    import pandas as pd
+
+    if key == "interventions":
+        curve = table[:, -3:]
+        features = np.concatenate([table[:, : len(names)], curve], axis=1)
+        return frame(features, [f"{kind}_{name}" for name in names] + ["dose", "half_dose", "hill"])
+    if key in ("X", "means"):
+        return frame(table[:, : len(names)], names)
+    return pd.Series(table, dtype=str if key == "regimes" else None, name=key.removesuffix("s"))

@@ -134,27 +134,13 @@ def draw_scm(
     `record(system, n_samples, mask, seed)` gives more arrays (n_regimes, n_samples, ...) about the
     rows by name; they are part of the result, and again with "_test" for the held-out regimes.
     """
-    import torch
-
-    from skcausal.simulators import Systems, TaskPrior
-
-    if not isinstance(prior, TaskPrior):
-        raise TypeError(
-            "prior must be a task prior of skcausal.simulators, such as LinearPrior(10), found "
-            f"{prior!r}."
-        )
     check_count("n_samples", n_samples, 1)
     check_count("n_heldout_pairs", n_heldout_pairs, 0)
     rng = check_random_state(random_state)
-    seeds = rng.randint(2**31 - 1, size=3)
-    system = prior.sample(1, int(seeds[0]), dtype=torch.float64)
-    if not isinstance(system, Systems):
-        raise TypeError(
-            f"{type(prior).__name__} does not describe structural models with an intervention "
-            "mask; it has a make_* function of its own."
-        )
+    seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=3)]
+    system = _draw_system(prior, seeds[0])
     implied = system._default_values.get(kind or next(iter(system._default_values)))
-    values = 2.0 if values is None and implied is None else values
+    options = {"values": 2.0 if values is None and implied is None else values, "kind": kind}
     n_variables = int(system.n_variables[0])
     names = [f"{prefix}{i}" for i in range(n_variables)]
     targets = regime_targets(regimes, names)
@@ -164,12 +150,11 @@ def draw_scm(
     adjacency = system.adjacency[0, :n_variables, :n_variables].numpy().astype(np.int8)
     data.adjacency = frame(adjacency, names).set_axis(names, axis=0)
     for suffix, chosen, seed in (
-        ("", targets[~heldout], int(seeds[1])),
-        ("_test", targets[heldout], int(seeds[2])),
+        ("", targets[~heldout], seeds[1]),
+        ("_test", targets[heldout], seeds[2]),
     ):
-        mask = torch.zeros(1, len(chosen), 1, system.adjacency.shape[-1], dtype=torch.bool)
-        mask[0, :, 0, :n_variables] = torch.from_numpy(chosen)
-        rows = system.sample(n_samples, mask, values, kind=kind, random_state=seed)
+        mask = _padded_mask(chosen, system)
+        rows = system.sample(n_samples, mask, random_state=seed, **options)
         interventions = frame(np.repeat(chosen, n_samples, axis=0), names)
         data[f"X{suffix}"] = frame(rows.flatten(0, 2)[:, :n_variables].numpy(), names)
         data[f"interventions{suffix}"] = interventions
@@ -177,10 +162,39 @@ def draw_scm(
         for name, array in (record(system, n_samples, mask, seed) if record else {}).items():
             data[f"{name}{suffix}"] = array.flatten(0, 2).numpy()
     data.means_test, data.standard_errors_test = data.X_test.copy(), data.X_test.copy()
-    if heldout.any():  # the test part came last: its masks are the held-out ones
-        moments = system.interventional_mean(mask, values, kind=kind, return_standard_error=True)
+    if heldout.any():
+        mask = _padded_mask(targets[heldout], system)
+        moments = system.interventional_mean(mask, return_standard_error=True, **options)
         data.means_test, data.standard_errors_test = (
             frame(np.repeat(moment[0, :, 0, :n_variables].numpy(), n_samples, axis=0), names)
             for moment in moments
         )
     return data
+
+
+def _draw_system(prior, seed):
+    """Draw a batch of one system; raise where the prior does not describe structural models."""
+    import torch
+
+    from skcausal.simulators import Systems, TaskPrior
+
+    if not isinstance(prior, TaskPrior):
+        raise TypeError(
+            "prior must be a task prior of skcausal.simulators, such as LinearPrior(10), found "
+            f"{prior!r}."
+        )
+    system = prior.sample(1, seed, dtype=torch.float64)
+    if not isinstance(system, Systems):
+        raise TypeError(
+            f"{type(prior).__name__} does not describe structural models with an intervention "
+            "mask; it has a make_* function of its own."
+        )
+    return system
+
+
+def _padded_mask(targets, system):
+    """Mask (1, n_regimes, 1, n_padded_variables) of regimes with these targets."""
+    n_regimes, n_variables = targets.shape
+    mask = np.zeros((1, n_regimes, 1, system.adjacency.shape[-1]), dtype=bool)
+    mask[0, :, 0, :n_variables] = targets
+    return mask
