@@ -296,3 +296,44 @@ def test_bad_interventions(values, kind, message):
     networks = GeneNetworkPrior(3, edges_per_variable=0.5).sample(2, 0)
     with pytest.raises(ValueError, match=message):
         networks.sample(2, only(0, size=3), values, kind=kind)
+
+
+@pytest.mark.parametrize("technical_noise", [None, "10x_chromium"])
+def test_a_larger_sample_begins_with_the_smaller_one(technical_noise):
+    prior = GeneNetworkPrior(
+        4, edges_per_variable=1.0, burn_in=10, technical_noise=technical_noise, target_error=0.2
+    )
+    networks = prior.sample(3, 0, **F64)
+    regimes = torch.eye(4, dtype=torch.bool)[None, :, None].expand(3, 4, 1, 4)
+    few, many = (networks.sample(n, regimes, random_state=1) for n in (7, 12))
+    assert torch.equal(few, many[:, :, :7])
+    few, many = (networks.sample(n, random_state=1) for n in (7, 12))
+    assert torch.equal(few, many[:, :7])
+
+
+def test_cell_types_take_turns_in_every_layout():
+    networks = GeneNetworkPrior(3, edges_per_variable=1.0, noise_scale=0.0).sample(4, 0, **F64)
+    mask, values = only(1, size=3), torch.full((10, 3), 0.3, dtype=torch.float64)
+    shared = networks.sample(10, mask, 0.3, random_state=0)
+    own = networks.sample(10, mask, values, random_state=0)
+    torch.testing.assert_close(shared, own)  # without noise a cell is its type
+    types = networks.cell_types(10, mask, random_state=0)
+    assert all((row.bincount(minlength=5) == 2).all() for row in types)
+
+
+def test_first_cells_of_all_types_are_the_same_in_both_layouts():
+    networks = GeneNetworkPrior(3, edges_per_variable=1.0, burn_in=20).sample(2, 0, **F64)
+    mask = only(0, size=3)
+    shared = networks.sample(12, mask, random_state=0)
+    own = networks.sample(12, mask.expand(12, 3), random_state=0)
+    assert torch.equal(shared[:, :5], own[:, :5])
+    assert not torch.equal(shared[:, 5:], own[:, 5:])
+
+
+def test_pilot_and_monte_carlo_cells_are_not_the_users():
+    prior = GeneNetworkPrior(3, edges_per_variable=1.0, n_cell_types=1)
+    network = prior.sample(1, 0, **F64)
+    cells = network.sample(64, random_state=0).mean(dim=1)
+    means = [network.interventional_mean(n_samples=64, random_state=s)[:, 0] for s in (0, 1)]
+    distance = [(cells - mean).abs().max() for mean in means]
+    assert min(distance) > 0.01

@@ -115,3 +115,23 @@ def test_log_cpm_by_hand_for_every_container():
     torch.testing.assert_close(log_cpm(torch.from_numpy(counts)), torch.from_numpy(expected))
     with pytest.raises(ValueError, match="counts must not be negative or NaN"):
         log_cpm([[-1.0, 2.0]])
+
+
+@pytest.mark.parametrize("shape", [8.0, 50.0, 1000.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_expressed_most_survives_however_steep_the_curve(shape, dtype):
+    noise = TechnicalNoise(dropout_shape=shape)
+    cells = torch.tensor([1e4, 1e-3], dtype=dtype).expand(500, 1, 3, 2)
+    counts = measure(noise, cells, KEYS, torch.full((500,), 2.0, dtype=dtype))
+    assert (counts[..., 0] > 9000).all()
+    assert (counts[..., 1] == 0).all()
+
+
+def test_counts_of_a_larger_sample_begin_with_the_smaller_one():
+    noise, cells = TechnicalNoise(), expression(n_rows=8).expand(-1, 3, -1, -1)
+    midpoint = torch.zeros(500, dtype=torch.float64)
+    few, many = (
+        measure(noise, scale_libraries(noise, cells[:, :, :n], KEYS), KEYS, midpoint)
+        for n in (5, 8)
+    )
+    assert torch.equal(few, many[:, :, :5])
