@@ -64,7 +64,7 @@ def concatenate(batches) -> Batch:
     Raises
     ------
     ValueError
-        If there is no batch, or two come from different priors.
+        If there is no batch, or two come from different priors or differ in precision.
 
     Examples
     --------
@@ -83,7 +83,9 @@ def concatenate(batches) -> Batch:
 def _join(items):
     """Concatenate tensors, or objects field by field."""
     first = items[0]
-    shapes = {item.shape[1:] if isinstance(item, torch.Tensor) else None for item in items}
+    shapes = {
+        (item.shape[1:], item.dtype) if isinstance(item, torch.Tensor) else None for item in items
+    }
     same = len({type(item) for item in items}) == len(shapes) == 1
     if same and isinstance(first, torch.Tensor):
         return torch.cat(items)

@@ -227,8 +227,9 @@ class GeneNetworks(Systems):
         n_rows = n_types * math.ceil(n_samples / (_N_REPLICATES * n_types))
         cells = self._simulate(n_rows, design.by_regime().repeat(_N_REPLICATES), kind, keys)
         means = cells.double().mean(dim=2).unflatten(1, (_N_REPLICATES, -1))
-        error = means.std(dim=1) / math.sqrt(_N_REPLICATES)
-        return means.mean(dim=1).reshape(design.mask.shape), error.reshape(design.mask.shape)
+        mean, error = means.mean(dim=1), means.std(dim=1) / math.sqrt(_N_REPLICATES)
+        shape = design.mask.shape
+        return mean.to(self.dtype).reshape(shape), error.to(self.dtype).reshape(shape)
 
     def _draw_factors(self, design, keys, n_rows) -> torch.Tensor:
         """Factors of the targets' production (n_systems, n_regimes, 1 or n_rows, n_genes)."""

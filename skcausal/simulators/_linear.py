@@ -108,10 +108,11 @@ class LinearSystems(Systems):
         """
         check_choice("noise", noise, ("gaussian", "gumbel"))
         coef = torch.as_tensor(coef)
-        if coef.ndim != 3 or coef.shape[1] != coef.shape[2] or not coef.is_floating_point():
+        square = coef.ndim == 3 and coef.shape[1] == coef.shape[2]
+        if not square or coef.dtype not in (torch.float32, torch.float64):
             raise ValueError(
-                "coef must be an array of floats of shape (n_systems, n_variables, n_variables), "
-                f"found {coef.dtype} of shape {tuple(coef.shape)}."
+                "coef must be an array of floats of shape (n_systems, n_variables, n_variables), in "
+                f"float32 or float64, found {coef.dtype} of shape {tuple(coef.shape)}."
             )
         if not coef.isfinite().all():
             raise ValueError("coef must be finite, found NaN or infinity.")
@@ -132,6 +133,8 @@ class LinearSystems(Systems):
                 f"loadings must be of shape ({n_systems}, n_confounders, {n_variables}), found "
                 f"{tuple(loadings.shape)}."
             )
+        if not loadings.isfinite().all():
+            raise ValueError("loadings must be finite, found NaN or infinity.")
         order, acyclic = causal_order(coef != 0)
         check_stable(coef[~acyclic])
         return cls(
@@ -333,7 +336,7 @@ def check_stable(coef: torch.Tensor, mechanism: torch.Tensor | None = None) -> N
     """
     if not len(coef):
         return
-    matrix = coef.abs() if mechanism is None else (coef[:, None, None] * mechanism[..., None, :])
+    matrix = coef if mechanism is None else coef[:, None, None] * mechanism[..., None, :]
     radius = torch.linalg.eigvals(matrix.abs()).abs().amax(dim=-1)
     if not (radius < 1).all():
         raise ValueError(

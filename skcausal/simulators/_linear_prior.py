@@ -68,7 +68,8 @@ class LinearPrior(TaskPrior[LinearSystems]):
         Expected number of edges divided by the number of variables. For scale-free graphs, the
         number of parents of a variable that joins; the first ones find fewer.
     n_cycles : int or discrete distribution, default=0
-        Number of rings that are added to the graph, each through `cycle_length` random variables.
+        Number of rings that are added to the graph, each through `cycle_length` random variables;
+        two of them may be the same.
     cycle_length : int, default=3
         Number of variables in such a ring.
     max_spectral_radius : float, default=0.8

@@ -200,7 +200,14 @@ def poisson(keys: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
     -------
     counts : tensor of the shape and dtype of `rate`
         The counts.
+
+    Raises
+    ------
+    ValueError
+        If a rate is negative or not finite.
     """
+    if not ((rate >= 0) & rate.isfinite()).all():
+        raise ValueError("rate must be finite and not negative.")
     counts = torch.zeros_like(rate)
     small = rate < _SMALL_RATE
     counts[small] = _poisson_by_waiting(keys[small], rate[small])

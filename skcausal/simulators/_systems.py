@@ -179,4 +179,5 @@ class Systems(Batch):
             mean = mean + (block - mean) * n / (count + n)
             count += n
         error = (squares / (count - 1) / count).sqrt()
-        return mean.reshape(design.mask.shape), error.reshape(design.mask.shape)
+        shape = design.mask.shape
+        return mean.to(self.dtype).reshape(shape), error.to(self.dtype).reshape(shape)

@@ -427,7 +427,6 @@ def test_the_caasl_preset_is_that_of_its_appendix():
         {"heteroskedastic": True, "noise_variance": 1.0},
         {"n_variables": 20, "edges_per_variable": 2.0},
     ],
-    ids=str,
 )
 def test_presets_may_be_changed(changes):
     base, prior = LinearPrior.preset("caasl"), LinearPrior.preset("caasl", **changes)
@@ -498,9 +497,7 @@ def test_scales_of_the_noise_depend_on_the_parents():
             {"n_cycles": 1, "cycle_length": 1},
             "cycle_length must be an integer of at least 2, found 1",
         ),
-        ({"n_cycles": 1, "cycle_length": 6}, "cycle_length=6 is more than the 5 variables of the"),
         ({"max_spectral_radius": 1.0}, "max_spectral_radius must be below 1, otherwise cycles"),
-        ({"max_spectral_radius": 1.5}, "max_spectral_radius must be below 1, .* found 1.5"),
         ({"max_spectral_radius": 0.0}, "max_spectral_radius must be above 0, found 0"),
         ({"weight_mean": math.inf}, "weight_mean must be finite"),
         ({"weight_scale": 0.0}, "weight_scale must be above 0, found 0"),
@@ -512,10 +509,6 @@ def test_scales_of_the_noise_depend_on_the_parents():
         ({"noise_level": -2}, "noise_level must be at least 0, found -2"),
         ({"n_confounders": -1}, "n_confounders must be at least 0, found -1"),
         ({"n_confounders": 1, "confounder_children": 0}, "confounder_children must be an integer"),
-        (
-            {"n_confounders": 1, "confounder_children": 6},
-            "confounder_children=6 is more than the 5",
-        ),
         ({"n_confounders": 1, "confounder_variance": -1}, "confounder_variance must be at least 0"),
         (
             {"standardize": "external"},
@@ -536,7 +529,6 @@ def test_scales_of_the_noise_depend_on_the_parents():
             "heteroskedastic noise .* needs acyclic graphs",
         ),
     ],
-    ids=str,
 )
 def test_parameters_out_of_range_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):

@@ -356,7 +356,6 @@ def test_noise_functions_are_absent_without_heteroskedasticity():
         ({"noise_variance": -0.1}, "noise_variance must be at least 0, found -0.1"),
         ({"standardize": "observational"}, "standardize must be one of None, 'internal', found"),
     ],
-    ids=str,
 )
 def test_parameters_out_of_range_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):

@@ -361,3 +361,9 @@ def test_none_takes_fresh_entropy_and_leaves_the_global_state():
 def test_other_random_states_are_refused(bad):
     with pytest.raises(ValueError, match=r"random_state must be None, an integer from 0 to 2\^63"):
         check_random_state(bad)
+
+
+@pytest.mark.parametrize("rate", [-1.0, np.nan, np.inf])
+def test_rates_that_are_no_rates_are_refused(rate):
+    with pytest.raises(ValueError, match="rate must be finite and not negative"):
+        poisson(task_keys(0, 2), torch.tensor([1.0, rate], dtype=torch.float64))
