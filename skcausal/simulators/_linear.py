@@ -111,7 +111,7 @@ class LinearSystems(Systems):
         square = coef.ndim == 3 and coef.shape[1] == coef.shape[2]
         if not square or coef.dtype not in (torch.float32, torch.float64):
             raise ValueError(
-                "coef must be an array of floats of shape (n_systems, n_variables, n_variables), in "
+                "coef must be an array of floats of shape (n_systems, n_variables, n_variables), "
                 f"float32 or float64, found {coef.dtype} of shape {tuple(coef.shape)}."
             )
         if not coef.isfinite().all():
