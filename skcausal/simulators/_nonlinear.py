@@ -33,6 +33,9 @@ MECHANISMS: dict[str, Any] = {"fourier": FourierFunctions, "mlp": PerceptronFunc
 # Rows from which the moments of internally standardised systems are estimated.
 _N_PILOT_ROWS = 256
 
+# Systems whose pilot rows are simulated at a time on a CPU, so that their features fit its cache.
+_SYSTEMS_AT_ONCE = 16
+
 
 @dataclass(frozen=True, eq=False)
 class NonlinearSystems(Systems):
@@ -242,13 +245,26 @@ class NonlinearPrior(TaskPrior[NonlinearSystems]):
 
 def _standardize(systems: NonlinearSystems) -> NonlinearSystems:
     """Rescale every equation in causal order, by its moments over pilot rows."""
-    size = systems.gain.shape[-1]
-    keys = fold_in(systems.keys, "pilot")
-    noise = standard_noise(keys, (1, _N_PILOT_ROWS, size), systems.noise, systems.dtype)
+    at_once = _SYSTEMS_AT_ONCE if systems.keys.device.type == "cpu" else len(systems)
+    starts = range(0, len(systems), at_once)
+    moments = [_pilot_moments(systems[k : k + at_once]) for k in starts]
+    centre, scale = (torch.cat(parts) for parts in zip(*moments))
+    return replace(
+        systems,
+        gain=systems.gain / scale,
+        intercept=(systems.intercept - centre) / scale,
+        noise_scale=systems.noise_scale / scale,
+    )
+
+
+def _pilot_moments(systems: NonlinearSystems) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation (n_systems, n_variables) of every equation given standardised parents."""
+    sizes = (1, _N_PILOT_ROWS, systems.gain.shape[-1])
+    noise = standard_noise(fold_in(systems.keys, "pilot"), sizes, systems.noise, systems.dtype)
     noise = noise.movedim(-1, 0)  # any labelling of independent noise will do
     X = torch.empty_like(noise)
     centre, scale = torch.zeros_like(systems.gain), torch.ones_like(systems.gain)
-    for t in range(size):
+    for t in range(len(X)):
         mechanism, innovation = systems._step(t, X, noise[t])
         X[t] = mechanism + innovation
         centre[:, t] = _mean_over_rows(X[t])
@@ -256,12 +272,7 @@ def _standardize(systems: NonlinearSystems) -> NonlinearSystems:
         deviation = _mean_over_rows(X[t] ** 2).sqrt()
         scale[:, t] = torch.where(deviation > 0, deviation, 1.0)
         X[t] /= scale[:, t, None, None]
-    return replace(
-        systems,
-        gain=systems.gain / scale,
-        intercept=(systems.intercept - centre) / scale,
-        noise_scale=systems.noise_scale / scale,
-    )
+    return centre, scale
 
 
 def _mean_over_rows(X: torch.Tensor) -> torch.Tensor:
