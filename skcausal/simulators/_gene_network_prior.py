@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import KW_ONLY, dataclass, replace
 
 import torch
@@ -35,8 +36,10 @@ from skcausal.simulators._technical_noise import (
     scale_libraries,
 )
 
-# Cells without intervention from which the dropout midpoint of a network is taken.
-_N_PILOT_CELLS = 50
+# Cells without intervention from which the dropout midpoint of a network is taken. Their
+# trajectories take long steps, a tenth of the shortest relaxation time: the cells are then almost
+# independent.
+_N_PILOT_CELLS, _PILOT_STEP, _PILOT_STEPS_PER_CELL = 100, 0.1, 8
 
 # Defaults are shared objects, so that two priors with the same parameters are equal.
 _BASAL_RATE = uniform_distribution(1.0, 2.0)
@@ -191,7 +194,27 @@ class GeneNetworkPrior(TaskPrior[GeneNetworks]):
         )
         networks = _settle_half_responses(networks)
         technical_noise = self._technical_noise()
-        return _prepare_measurement(networks, technical_noise) if technical_noise else networks
+        return self._prepare_measurement(networks, technical_noise) if technical_noise else networks
+
+    def _prepare_measurement(self, networks: GeneNetworks, noise: TechnicalNoise) -> GeneNetworks:
+        """Draw outlier genes and set the dropout midpoints, from pilot cells."""
+        outliers = draw_outliers(noise, networks.keys, networks.hill.shape[-1], networks.dtype)
+        stretch = max(1.0, _PILOT_STEP / (self.dt * bounds_of("decay", self.decay)[1]))
+        pilot = replace(
+            networks,
+            keys=fold_in(networks.keys, "pilot"),
+            dt=self.dt * stretch,
+            burn_in=math.ceil(self.burn_in / stretch),
+            steps_per_cell=_PILOT_STEPS_PER_CELL,
+        )
+        cells = pilot.sample(_N_PILOT_CELLS, random_state=0) * outliers[:, None]
+        cells = scale_libraries(noise, cells[:, None], pilot.keys).squeeze(1)
+        return replace(
+            networks,
+            outliers=outliers,
+            dropout_midpoint=dropout_midpoint(noise, cells, networks.present),
+            technical_noise=noise,
+        )
 
     def _draw_interactions(self, keys, edges):
         """Signed strengths (n_systems, size, size) of the edges, 0 elsewhere."""
@@ -217,17 +240,3 @@ def _settle_half_responses(networks: GeneNetworks) -> GeneNetworks:
         expression = networks._production_rates(networks.basal)(expression)
         expression = expression / networks.decay[:, None]
     return networks
-
-
-def _prepare_measurement(networks: GeneNetworks, noise: TechnicalNoise) -> GeneNetworks:
-    """Draw outlier genes and set the dropout midpoints, from pilot cells."""
-    outliers = draw_outliers(noise, networks.keys, networks.hill.shape[-1], networks.dtype)
-    pilot_keys = fold_in(networks.keys, "pilot")
-    cells = replace(networks, keys=pilot_keys).sample(_N_PILOT_CELLS, random_state=0)
-    cells = scale_libraries(noise, (cells * outliers[:, None])[:, None], pilot_keys).squeeze(1)
-    return replace(
-        networks,
-        outliers=outliers,
-        dropout_midpoint=dropout_midpoint(noise, cells, networks.present),
-        technical_noise=noise,
-    )
