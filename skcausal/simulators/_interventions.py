@@ -133,13 +133,11 @@ def check_design(interventions, values, present: torch.Tensor, dtype: torch.dtyp
         If shapes do not fit the batch, a target is not among a system's variables, or values are
         missing or not finite.
     """
-    observational = interventions is None
-    mask = torch.zeros_like(present)[:, None, None] if observational else _as_mask(interventions)
-    mask, has_regimes = (
-        _four_dimensions(mask.to(present.device)),
-        mask.ndim == 4 and not observational,
-    )
-    mask = _check_mask(mask, present)
+    observational, has_regimes = interventions is None, False
+    mask = torch.zeros_like(present)[:, None, None]
+    if not observational:
+        given = _as_mask(interventions).to(present.device)
+        mask, has_regimes = _check_mask(given, present), given.ndim == 4
     if is_distribution(values):
         return Design(mask, values, has_regimes, observational)
     if values is None:
@@ -189,13 +187,14 @@ def _as_numbers(values) -> torch.Tensor:
 
 
 def _check_mask(mask: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """Give a mask in four dimensions one entry for each system; see `check_design`."""
+    """Bring a mask to four dimensions, the first of them the systems; see `check_design`."""
     n_systems, n_variables = present.shape
-    if mask.ndim != 4 or mask.shape[-1] != n_variables:
+    if not 1 <= mask.ndim <= 4 or mask.shape[-1] != n_variables:
         raise ValueError(
             f"interventions must have {n_variables} columns, one per variable, and one to four "
             f"dimensions, found shape {tuple(mask.shape)}."
         )
+    mask = _four_dimensions(mask)
     if mask.shape[0] not in (1, n_systems):
         raise ValueError(
             f"interventions must have one mask for each of the {n_systems} systems, or one for "

@@ -48,10 +48,18 @@ class TaskPrior(Generic[BatchT]):
         -------
         batch : Batch
             The tasks.
+
+        Raises
+        ------
+        ValueError
+            If a count is out of range, the device is missing, or the precision is another one than
+            float32 and float64.
         """
         check_count("n_tasks", n_tasks)
         check_count("start", start, smallest=0)
         check_choice("dtype", dtype, (torch.float32, torch.float64))
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device={device!r} is not available here. Use device='cpu'.")
         keys = task_keys(check_random_state(random_state), n_tasks, start=start, device=device)
         return self._draw(keys, dtype)
 

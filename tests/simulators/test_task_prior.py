@@ -166,3 +166,9 @@ def test_a_start_must_not_be_negative(bad):
         PRIORS["linear"].sample(3, 0, start=bad)
     with pytest.raises(ValueError, match="start must be an integer of at least 0, found"):
         PRIORS["linear"].stream(3, 0, start=bad)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device that is missing here is there")
+def test_a_missing_device_is_refused():
+    with pytest.raises(ValueError, match="device='cuda' is not available here"):
+        PRIORS["linear"].sample(2, 0, device="cuda")
