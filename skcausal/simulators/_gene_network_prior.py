@@ -52,7 +52,11 @@ class GeneNetworkPrior(TaskPrior[GeneNetworks]):
     """A distribution over gene regulatory networks, after SERGIO [1]_.
 
     The defaults are those of [2]_ (appendices B.2 and C.2). The equations are in
-    :class:`GeneNetworks`. Where a number is expected, a frozen distribution of :mod:`scipy.stats`
+    :class:`GeneNetworks`. Half-responses are not drawn: [1]_ sets them to a regulator's simulated
+    average over cell types, here they are its steady state without noise, which does not depend on
+    the cells that are simulated; ``dataclasses.replace(networks, half_response=...)`` sets others.
+
+    Where a number is expected, a frozen distribution of :mod:`scipy.stats`
     may stand; it is drawn anew for each system, or for each gene or edge where this is said.
 
     Parameters
@@ -91,9 +95,8 @@ class GeneNetworkPrior(TaskPrior[GeneNetworks]):
         type come from one trajectory and are correlated; the correlation falls to 1/e over
         1 / (decay dt) = 125 steps.
     burn_in : int, default=250
-        Steps before the first cell. A trajectory starts at the steady state without noise, from
-        which [1]_ samples at once; the variance has reached 98 % of its final value after the
-        default. Neither paper says.
+        Steps before the first cell. A trajectory starts at the steady state without noise; after
+        the default its variance has reached 98 % of the final value. The papers give no number.
     target_error : float, default=0.0
         Noisy interventions: in every row that has targets, each target is missed, and each other
         gene is hit, with this probability. :meth:`GeneNetworks.actual_targets` tells what was hit.
