@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from numbers import Integral
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 
@@ -48,7 +49,10 @@ class Batch:
         return map_tensors(self, lambda tensor: tensor.to(device))
 
 
-def concatenate(batches) -> Batch:
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+def concatenate(batches: Iterable[BatchT]) -> BatchT:
     """Join batches that were drawn from one prior.
 
     Parameters
@@ -74,10 +78,10 @@ def concatenate(batches) -> Batch:
     >>> bool((concatenate(parts).coef == prior.sample(5, 0).coef).all())
     True
     """
-    batches = list(batches)
-    if not batches:
+    listed = list(batches)
+    if not listed:
         raise ValueError("batches is empty. Pass at least one batch.")
-    return _join(batches)
+    return _join(listed)
 
 
 def _join(items):

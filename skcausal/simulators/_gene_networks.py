@@ -125,6 +125,11 @@ class GeneNetworks(Systems):
         """Precision of the parameters and rows."""
         return self.interactions.dtype
 
+    @property
+    def _size(self) -> int:
+        """Number of variables of the padded systems."""
+        return self.interactions.shape[-1]
+
     def steady_state(self, interventions=None, values=None, *, kind=None):
         """Return the expression at which all genes rest when there is no noise.
 

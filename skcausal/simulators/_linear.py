@@ -158,6 +158,11 @@ class LinearSystems(Systems):
         """Precision of the parameters and rows."""
         return self.coef.dtype
 
+    @property
+    def _size(self) -> int:
+        """Number of variables of the padded systems."""
+        return self.coef.shape[-1]
+
     def interventional_covariance(self, interventions=None, values=None, *, kind=None):
         """Return the covariance of the variables under interventions, in closed form.
 

@@ -102,6 +102,11 @@ class NonlinearSystems(Systems):
         """Precision of the parameters and rows."""
         return self.gain.dtype
 
+    @property
+    def _size(self) -> int:
+        """Number of variables of the padded systems."""
+        return self.gain.shape[-1]
+
     def _simulate(self, n_rows, design, kind, keys, first_row=0):
         """Rows (n_systems, n_regimes, n_rows, n_variables) from row `first_row` on."""
         equations = intervene(

@@ -35,8 +35,8 @@ _GAMMA = _signed(0x9E3779B97F4A7C15)  # odd integer closest to 2^64 / golden rat
 _MULTIPLIERS = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))
 
 # Place values of the last axes of an index: at most 2^16 entries in the last axis (variables or
-# features), 2^32 in the one before it (rows), 2^15 in the first (regimes).
-_PLACES = (48, 16, 0)
+# features), 2^32 in the one before it (rows), 2^16 in the first (regimes).
+_PLACES, _LIMITS = (48, 16, 0), (2**16, 2**32, 2**16)
 
 # Below this rate Poisson counts come from summed exponential waiting times.
 _SMALL_RATE = 10.0
@@ -122,7 +122,17 @@ def positions(sizes, device, first_row=0) -> torch.Tensor:
     -------
     numbers : int64 tensor of shape (*sizes,)
         Distinct numbers that depend on an entry's index alone.
+
+    Raises
+    ------
+    ValueError
+        If an axis is longer than there are distinct numbers for.
     """
+    if any(size > limit for size, limit in zip(sizes, _LIMITS[len(_LIMITS) - len(sizes) :])):
+        raise ValueError(
+            "Random numbers of their own exist for 65,536 regimes, 2^32 rows and 65,536 variables "
+            f"or features, found an array of shape {tuple(sizes)}. Pass the regimes in pieces."
+        )
     numbers = torch.zeros((), dtype=torch.int64, device=device)
     for axis, (size, place) in enumerate(zip(sizes, _PLACES[len(_PLACES) - len(sizes) :])):
         first = first_row if axis == len(sizes) - 2 else 0

@@ -31,11 +31,16 @@ class Systems(Batch):
     @property
     def present(self) -> torch.Tensor:
         """Which variables exist: bool tensor of shape (n_systems, n_variables)."""
-        return are_present(self.n_variables, self.adjacency.shape[-1])
+        return are_present(self.n_variables, self._size)
 
     @property
     def adjacency(self) -> torch.Tensor:
         """The graphs: bool tensor (n_systems, n_variables, n_variables), True for i -> j."""
+        raise NotImplementedError
+
+    @property
+    def _size(self) -> int:
+        """Number of variables of the padded systems."""
         raise NotImplementedError
 
     @property

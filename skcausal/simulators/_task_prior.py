@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic
 
 import torch
 
-from skcausal.simulators._batches import Batch
+from skcausal.simulators._batches import BatchT
 from skcausal.simulators._parameters import check_choice, check_count
 from skcausal.simulators._random import check_random_state, task_keys
-
-BatchT = TypeVar("BatchT", bound=Batch)
 
 
 class TaskPrior(Generic[BatchT]):

@@ -367,3 +367,10 @@ def test_other_random_states_are_refused(bad):
 def test_rates_that_are_no_rates_are_refused(rate):
     with pytest.raises(ValueError, match="rate must be finite and not negative"):
         poisson(task_keys(0, 2), torch.tensor([1.0, rate], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("sizes", [(2**16 + 1,), (2**16 + 1, 1, 1), (1, 2**16 + 1)])
+def test_arrays_too_long_for_numbers_of_their_own_are_refused(sizes):
+    assert uniform(task_keys(0, 1), *(min(size, 2**16) for size in sizes)).numel() == 2**16
+    with pytest.raises(ValueError, match="65,536 regimes, 2\\^32 rows and 65,536 variables"):
+        uniform(task_keys(0, 1), *sizes)
