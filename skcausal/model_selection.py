@@ -1,4 +1,4 @@
-"""Cross-validation over interventions: test on interventions that training has not seen."""
+"""Cross-validation over interventions or environments: test on those training has not seen."""
 
 from numbers import Integral
 
@@ -7,9 +7,10 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples
 
+from skcausal._labels import check_labels, split_column
 from skcausal.interventions import check_interventions, check_regimes
 
-__all__ = ["LeaveInterventionsOut"]
+__all__ = ["LeaveInterventionsOut", "LeaveOneEnvironmentOut"]
 
 
 class LeaveInterventionsOut(BaseCrossValidator):
@@ -157,3 +158,117 @@ class LeaveInterventionsOut(BaseCrossValidator):
         fewest_targets = 1 if self.holdout == "regimes" else 2
         eligible = mask.sum(axis=1) >= fewest_targets
         return [eligible & (unit == u) for u in np.unique(unit[eligible])]
+
+
+class LeaveOneEnvironmentOut(BaseCrossValidator):
+    """Hold out one environment at a time.
+
+    Environments (sites, batches, machines, years) share the mechanism of interest and differ in
+    others. A model that does well in environments it was not trained on does not lean on what is
+    particular to one.
+
+    Parameters
+    ----------
+    environment_column : str or int, default=None
+        Name or position of the column of X that holds the environment. None: read the metadata
+        `environment` instead.
+
+    Notes
+    -----
+    The splitter reads the metadata `environment`, which searches and ``cross_validate`` pass on
+    when metadata routing is enabled. Without routing, keep the environment in X and name its
+    column. It stays in X: an estimator for which it is no covariate has to leave it out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcausal.model_selection import LeaveOneEnvironmentOut
+    >>> X, site = np.zeros((5, 2)), ["a", "b", "b", "c", "a"]
+    >>> for train, test in LeaveOneEnvironmentOut().split(X, environment=site):
+    ...     print(train, test)
+    [1 2 3] [0 4]
+    [0 3 4] [1 2]
+    [0 1 2 4] [3]
+    """
+
+    __metadata_request__split = {"environment": True}
+
+    def __init__(self, *, environment_column=None):
+        self.environment_column = environment_column
+
+    def get_n_splits(self, X=None, y=None, groups=None, *, environment=None):
+        """Return the number of folds: that of the environments.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), default=None
+            The data; needed with `environment_column`.
+        y : None
+            Ignored.
+        groups : None
+            Ignored.
+        environment : array-like of shape (n_samples,), default=None
+            As in :meth:`split`.
+
+        Returns
+        -------
+        n_splits : int
+            The number of folds.
+        """
+        return int(self._environments(X, environment).max()) + 1
+
+    def split(self, X, y=None, groups=None, *, environment=None):
+        """Yield row indices of training and test set of each fold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data.
+        y : None
+            Ignored.
+        groups : None
+            Ignored.
+        environment : array-like of shape (n_samples,), default=None
+            Environment of each row, labels of any type. Required without `environment_column`.
+
+        Yields
+        ------
+        train : ndarray of int
+            Row indices of all other environments.
+        test : ndarray of int
+            Row indices of one environment; environments come in sorted order.
+
+        Raises
+        ------
+        ValueError
+            If the environment is missing, for all rows or some, is given twice, or there are fewer
+            than two.
+        """
+        environments = self._environments(X, environment)
+        for held_out in range(environments.max() + 1):
+            yield np.flatnonzero(environments != held_out), np.flatnonzero(environments == held_out)
+
+    def _environments(self, X, environment):
+        """Each row's environment (n_samples,) as an integer from 0 on."""
+        if self.environment_column is not None:
+            if environment is not None:
+                raise ValueError(
+                    "environment is given twice, as metadata and as environment_column="
+                    f"{self.environment_column!r}; leave one of them out."
+                )
+            environment, _ = split_column(X, self.environment_column, argument="environment_column")
+        elif environment is None:
+            raise ValueError(
+                "LeaveOneEnvironmentOut needs environment: pass it to split, or as metadata with "
+                "sklearn.set_config(enable_metadata_routing=True), e.g. "
+                "search.fit(X, y, environment=e); or keep it in X and name its column with "
+                "environment_column."
+            )
+        n_samples = _num_samples(environment if X is None else X)
+        codes, levels = check_labels(environment, n_samples, name="environment")
+        if len(levels) < 2:
+            raise ValueError(
+                "environment must have at least two levels, one to test on and one to train on, "
+                f"found {levels.tolist()}."
+            )
+        return codes

@@ -1,5 +1,14 @@
-"""Metrics of graphs and of predicted interventions; scorers that request `interventions`."""
+"""Metrics of graphs, interventions and treatment effects; scorers that hand metadata on."""
 
+from skcausal.metrics._effect_scorers import (
+    make_effect_scorer,
+    neg_arm_balanced_error_scorer,
+    neg_nearest_neighbor_pehe_scorer,
+    policy_value_scorer,
+    r_score_scorer,
+)
+from skcausal.metrics._effect_validation import arm_balanced_error, nearest_neighbor_pehe
+from skcausal.metrics._effects import ate_error, pehe, policy_risk
 from skcausal.metrics._graph import (
     adjustment_identification_distance,
     edge_average_precision,
@@ -12,7 +21,9 @@ from skcausal.metrics._graph import (
     target_average_precision,
     target_f1,
 )
+from skcausal.metrics._policy_value import policy_value
 from skcausal.metrics._prediction import interventional_mean_error, transfer_loss
+from skcausal.metrics._r_score import r_score
 from skcausal.metrics._scorers import (
     log_likelihood_scorer,
     neg_interventional_mean_error_scorer,
@@ -22,6 +33,8 @@ from skcausal.metrics._scorers import (
 
 __all__ = [
     "adjustment_identification_distance",
+    "arm_balanced_error",
+    "ate_error",
     "edge_average_precision",
     "edge_f1",
     "edge_precision",
@@ -29,9 +42,19 @@ __all__ = [
     "edge_roc_auc",
     "interventional_mean_error",
     "log_likelihood_scorer",
+    "make_effect_scorer",
+    "nearest_neighbor_pehe",
+    "neg_arm_balanced_error_scorer",
     "neg_interventional_mean_error_scorer",
+    "neg_nearest_neighbor_pehe_scorer",
     "neg_parental_transfer_loss_scorer",
     "neg_transfer_loss_scorer",
+    "pehe",
+    "policy_risk",
+    "policy_value",
+    "policy_value_scorer",
+    "r_score",
+    "r_score_scorer",
     "structural_hamming_distance",
     "structural_intervention_distance",
     "target_average_precision",

@@ -1,0 +1,98 @@
+"""Labels of rows, such as treatments and environments: given apart, or as a column of X."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+
+
+def check_labels(labels, n_samples, *, name):
+    """Validate one label per row.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_samples,)
+        Labels of any type that can be sorted.
+    n_samples : int
+        Number of rows.
+    name : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    codes : ndarray of int of shape (n_samples,)
+        Position of each row's label among the levels.
+    levels : ndarray of shape (n_levels,)
+        The distinct labels, sorted.
+
+    Raises
+    ------
+    ValueError
+        If the number of labels is not that of the rows, or a label is missing.
+    """
+    import pandas as pd
+
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (n_samples,):
+        raise ValueError(
+            f"{name} must hold one label for each of the {n_samples} rows, got shape {array.shape}."
+        )
+    codes, levels = pd.factorize(array, sort=True)
+    n_missing = int((codes < 0).sum())
+    if n_missing:
+        raise ValueError(
+            f"{name} is missing (NaN or None) in {n_missing} of {n_samples} rows; drop these rows "
+            "or give them a label of their own."
+        )
+    return codes, np.asarray(levels)
+
+
+def split_column(X, column, *, argument):
+    """Take one column out of X.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (n_samples, n_columns)
+        The data.
+    column : str or int
+        Name of the column in a DataFrame, or its position.
+    argument : str
+        Name of the argument that named the column, for messages.
+
+    Returns
+    -------
+    values : array-like of shape (n_samples,)
+        The column.
+    rest : array-like of shape (n_samples, n_columns - 1)
+        All other columns, a DataFrame if X is one.
+
+    Raises
+    ------
+    ValueError
+        If X has no such column, or several of that name.
+    """
+    X = X if hasattr(X, "iloc") else np.asarray(X)
+    if X.ndim != 2:
+        raise ValueError(
+            f"X must have two dimensions for {argument}={column!r} to name one of its columns, got "
+            f"shape {X.shape}."
+        )
+    j = _column_position(list(getattr(X, "columns", [])), X.shape[1], column, argument)
+    others = [i for i in range(X.shape[1]) if i != j]
+    return _safe_indexing(X, j, axis=1), _safe_indexing(X, others, axis=1)
+
+
+def _column_position(names, n_columns, column, argument):
+    """Position of a column that is given by its name or, failing that, its position."""
+    if names.count(column) == 1:
+        return names.index(column)
+    is_position = isinstance(column, Integral) and not isinstance(column, bool)
+    if column not in names and is_position and -n_columns <= column < n_columns:
+        return int(column) % n_columns
+    raise ValueError(
+        f"{argument}={column!r} must be one column of X, which has "
+        f"{f'the columns {names}' if names else f'{n_columns} columns without names'}; give the "
+        "name of a column of a DataFrame, or its position."
+    )
