@@ -1,7 +1,17 @@
-"""Displays, in scikit-learn's style, of graphs, edge probabilities and intervention effects."""
+"""Displays, in scikit-learn's style, of graphs, edge probabilities, representations and effects."""
 
 from skcausal.plotting._edge_probability_display import EdgeProbabilityDisplay
+from skcausal.plotting._effect_display import EffectDisplay
+from skcausal.plotting._effect_error_display import EffectErrorDisplay
 from skcausal.plotting._graph_display import GraphDisplay
 from skcausal.plotting._intervention_effect_display import InterventionEffectDisplay
+from skcausal.plotting._representation_display import RepresentationDisplay
 
-__all__ = ["EdgeProbabilityDisplay", "GraphDisplay", "InterventionEffectDisplay"]
+__all__ = [
+    "EdgeProbabilityDisplay",
+    "EffectDisplay",
+    "EffectErrorDisplay",
+    "GraphDisplay",
+    "InterventionEffectDisplay",
+    "RepresentationDisplay",
+]
