@@ -9,10 +9,12 @@ import pytest
 import skcausal.datasets
 from skcausal.datasets import (
     load_hepg2_phospho,
+    load_jobs,
     load_l1000_a375,
     load_norman_perturbseq,
     load_papalexi,
     load_sachs,
+    load_twins,
 )
 from skcausal.datasets._shipped import read_description, shipped_file
 
@@ -24,12 +26,15 @@ EXTERNAL = [
     (load_hepg2_phospho, {}),
     (load_l1000_a375, {}),
 ]
+EFFECTS = [load_jobs, load_twins]
 SHIPPED = {
     "sachs": ["sachs.csv.gz", "edges.csv"],
     "papalexi": ["papalexi_subset.npz"],
     "norman_perturbseq": ["norman19_k562_subset.npz", "mcfaline23_glioma_subset.npz"],
     "hepg2_phospho": ["hepatocyte_phospho.csv.gz"],
     "l1000_a375": ["l1000_a375_ljp005.csv.gz"],
+    "jobs": ["jobs.npz"],
+    "twins": ["twins.npz"],
 }
 
 
@@ -67,6 +72,28 @@ def test_a_regime_is_a_distinct_row_of_features(load, options):
     distinct = data.interventions.drop_duplicates()
     assert len(distinct) == data.regimes.nunique()
     assert len(distinct) == len(data.interventions.assign(r=data.regimes).drop_duplicates())
+
+
+@pytest.mark.parametrize("load", EFFECTS)
+def test_units_of_treatment_problems_are_aligned_and_complete(load):
+    data = load()
+    assert data.X.index.equals(pd.RangeIndex(len(data.X)))
+    assert data.feature_names == data.X.columns.tolist()
+    assert data.X.notna().all(axis=None)
+    aligned = ("treatment", "y", "effect", "propensity", "experimental", "unit_id")
+    for key in (key for key in aligned if key in data):
+        assert data[key].index.equals(data.X.index), key
+        assert data[key].name == key
+        assert data[key].notna().all(), key
+    assert data.treatment.dtype == np.int64
+    assert set(data.treatment) == {0, 1}
+    if "effect" in data:
+        without, treated = data.potential_outcomes.columns
+        difference = data.potential_outcomes[treated] - data.potential_outcomes[without]
+        np.testing.assert_array_equal(data.effect, difference)
+    if "train_index" in data:
+        rows = np.concatenate([data.train_index, data.test_index])
+        np.testing.assert_array_equal(np.sort(rows), np.arange(len(data.X)))
 
 
 @pytest.mark.parametrize("dataset", SHIPPED)
