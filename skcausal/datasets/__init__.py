@@ -1,5 +1,6 @@
 """Real interventional data in one layout, and synthetic data in one call."""
 
+from skcausal.datasets._acic2016 import load_acic2016
 from skcausal.datasets._dose_response import make_dose_response
 from skcausal.datasets._dream4 import load_dream4
 from skcausal.datasets._gene_network import make_gene_network
@@ -19,6 +20,7 @@ from skcausal.datasets._twins import load_twins
 
 __all__ = [
     "fetch_ihdp",
+    "load_acic2016",
     "load_dream4",
     "load_hepg2_phospho",
     "load_jobs",

@@ -8,6 +8,7 @@ import pytest
 
 import skcausal.datasets
 from skcausal.datasets import (
+    load_acic2016,
     load_hepg2_phospho,
     load_jobs,
     load_l1000_a375,
@@ -26,7 +27,7 @@ EXTERNAL = [
     (load_hepg2_phospho, {}),
     (load_l1000_a375, {}),
 ]
-EFFECTS = [load_jobs, load_twins]
+EFFECTS = [load_jobs, load_twins, load_acic2016]
 SHIPPED = {
     "sachs": ["sachs.csv.gz", "edges.csv"],
     "papalexi": ["papalexi_subset.npz"],
@@ -35,6 +36,7 @@ SHIPPED = {
     "l1000_a375": ["l1000_a375_ljp005.csv.gz"],
     "jobs": ["jobs.npz"],
     "twins": ["twins.npz"],
+    "acic2016": ["x.csv.gz", "simulations.npz"],
 }
 
 
