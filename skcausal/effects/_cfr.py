@@ -1,0 +1,877 @@
+"""Counterfactual regression."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+    clone,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import r2_score
+from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from skcausal.base import is_constant
+from skcausal.effects._average_effect import average_effect, held_out_mean, outcome_corrections
+from skcausal.effects._drift import MOST_ROWS, closest_environment
+from skcausal.effects._export import export_outcomes
+from skcausal.effects._fitting import Rows, make_network, make_optimizer, train_network
+from skcausal.effects._intervals import effect_bounds
+from skcausal.effects._metadata import (
+    check_groups,
+    check_labels,
+    encode,
+    take_columns,
+    treatment_levels,
+)
+from skcausal.effects._network import evaluate, represent
+from skcausal.effects._parameters import check_parameters, resolve_auto
+from skcausal.effects._scaling import fit_scaling
+from skcausal.nn import local_device, resolve_device, resolve_dtype
+
+
+class _Data(NamedTuple):
+    """Validated training data: covariates, outcomes, positions of levels, weights."""
+
+    X: np.ndarray
+    y: np.ndarray
+    arm: np.ndarray
+    environment: np.ndarray
+    weight: np.ndarray
+
+
+class CFRRegressor(
+    ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin, BaseEstimator
+):
+    r"""Counterfactual regression: effects of a treatment on single units.
+
+    A network learns a representation of the covariates, and on it one head per treatment level
+    predicts the outcome under that level. Penalties keep the distribution of the representation
+    alike in all treatment arms, and in all environments. ``alpha=0`` is TARNet. An ensemble of
+    networks, each fitted to a bootstrap sample, gives intervals.
+
+    Parameters
+    ----------
+    alpha : "auto" or float, default="auto"
+        Weight of the discrepancy between treatment arms. "auto" is 10 for `ipm` "linear_mmd", 1 for
+        "rbf_mmd" and "sinkhorn", 0.1 for "contrastive", times ``672 / n_samples``.
+    ipm : {"linear_mmd", "rbf_mmd", "sinkhorn", "contrastive"}, default="linear_mmd"
+        The discrepancy between treatment arms.
+
+        - "linear_mmd": squared distance of the arms' mean representations;
+        - "rbf_mmd": unbiased squared maximum mean discrepancy of a Gaussian kernel, its bandwidth
+          the median distance between arms;
+        - "sinkhorn": cost of the entropic transport plan between arms;
+        - "contrastive": InfoNCE loss of units matched across arms by their covariates.
+    env_alpha : float, default=0.0
+        Weight of the discrepancy between environments. Useful values are about 1 to 30.
+    env_ipm : {"linear_mmd", "rbf_mmd", "sinkhorn", "contrastive"}, default="rbf_mmd"
+        The discrepancy between environments. "contrastive" matches units of the same arm by their
+        outcome.
+    representation_layers : sequence of int, default=(100, 100)
+        Number of units of each layer of the representation.
+    head_layers : sequence of int, default=(50, 50)
+        Number of units of each hidden layer of a head.
+    activation : {"elu", "relu", "silu", "tanh"}, default="elu"
+        Nonlinearity.
+    normalize : "auto" or bool, default="auto"
+        Whether representations have length one. "auto": unless environments are aligned.
+    effect_head : bool, default=False
+        Let the heads of all levels but the first predict the difference from the first, which the
+        weight decay then draws towards zero. Better where effects are constant or simple.
+    outcome : {"continuous", "binary"}, default="continuous"
+        With "binary", outcomes are 0 or 1, all predictions are probabilities, and effects are
+        differences of these.
+    reweight : bool, default=False
+        Let all arms count the same in the loss, however many units they have.
+    dropout : float, default=0.0
+        Share of activations that are set to zero in training.
+    weight_decay : "auto" or float, default="auto"
+        Decoupled weight decay of the weight matrices. "auto" is ``672 / n_samples``.
+    learning_rate : float, default=0.01
+        Largest learning rate of AdamW. It grows over 20 steps and then falls to zero along a cosine.
+    batch_size : "auto" or int, default="auto"
+        Number of rows in a batch, each of which has the composition of the data by arm (and
+        environment, where these are aligned). "auto" is 100, and 200 from 5,000 rows on.
+    max_epochs : "auto" or int, default="auto"
+        Number of passes over the data. "auto" is 80 below 1,000 rows, else 60.
+    early_stopping : bool, default=True
+        Return to the epoch at which the factual loss was lowest on rows that were not learned from:
+        those out of a member's bootstrap sample, or with one member a share set aside.
+    validation_fraction : float, default=0.3
+        That share; used with ``n_ensemble=1`` alone.
+    n_iter_no_change : int, default=None
+        Stop after so many epochs without an improvement. Default: never, the learning rate's
+        schedule is run to its end.
+    tol : float, default=0.0
+        Smaller improvements of the validation loss do not count.
+    n_ensemble : int, default=5
+        Number of networks, trained together as one batched computation. With more than one, each
+        learns from a bootstrap sample of every arm.
+    propensity : classifier, default=None
+        Model of the treatment given the covariates, with `predict_proba`, for :meth:`ate`. It sees
+        scaled covariates. Default: logistic regression.
+    treatment_column : str or int, default=None
+        Column of X that holds the treatment, for use without metadata. It is no covariate.
+    environment_column : str or int, default=None
+        Column of X that holds the environment. It is no covariate.
+    warm_start : bool, default=False
+        Start from the networks and the scaling of the previous call of `fit`.
+    checkpoint : str or path-like, default=None
+        File to which the state of the training is written, at most every five seconds, and from
+        which an interrupted `fit` goes on, bit-identically. Needs an integer `random_state`.
+    device : "auto", str or torch.device, default="auto"
+        Where to compute. "auto": on the GPU, if there is one.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of the computation. Predictions are float64.
+    verbose : bool, default=False
+        Show a progress bar.
+    random_state : int, RandomState instance or None, default=None
+        Determines initial weights, bootstrap samples, batches and dropout. Under ``torchrun`` pass
+        an integer.
+
+    Attributes
+    ----------
+    treatments_ : ndarray of shape (n_treatments,)
+        Levels of the treatment, sorted. ``[0]`` if `fit` was given no treatment.
+    environments_ : ndarray of shape (n_environments,) or None
+        Labels of the training environments, sorted; None if there were none.
+    network_ : torch.nn.Module
+        The networks. Their parameters have the member as leading axis.
+    alpha_ : float
+        Weight of the discrepancy between arms that was used.
+    weight_decay_ : float
+        Weight decay that was used.
+    loss_curve_ : dict of str to ndarray of shape (n_epochs,)
+        Mean over batches and members of "loss" and its terms "factual",
+        "treatment_discrepancy" and "environment_discrepancy", and the "validation" loss, in units of
+        the scaled outcome.
+    n_epochs_ : int
+        Number of epochs that were run.
+    best_epoch_ : ndarray of int of shape (n_ensemble,) or None
+        Epoch of each member's lowest validation loss, from 1 on; None without early stopping.
+    propensity_ : classifier or None
+        The fitted propensity model; None if `fit` was given no treatment.
+    n_samples_seen_ : int
+        Number of rows in `fit`, or in all calls of `partial_fit`.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X in `fit` had string names.
+
+    See Also
+    --------
+    skcausal.metrics.pehe : Error of unit effects, where they are known.
+    skcausal.metrics.r_score_scorer : Score of effects where they are not.
+    skcausal.model_selection.LeaveOneEnvironmentOut : Cross-validation over environments.
+
+    Notes
+    -----
+    The objective is that of [1]_, equation 3, with a second penalty:
+
+    .. math::
+        \frac{1}{n} \sum_i w_i \, \ell\big(y_i, h_{t_i}(\phi(x_i))\big)
+        + \alpha \, D\big(\phi \mid \text{arms}\big)
+        + \alpha_{env} \, D\big(\phi \mid \text{environments}\big) ,
+
+    where the discrepancy :math:`D` is averaged over all pairs of arms or environments. Covariates
+    are standardized inside, those with two values are centred only; continuous outcomes are
+    standardized.
+
+    What alignment can do is limited. On IHDP the linear penalty between arms works as one more
+    smoother. Alignment of *environments* helps where a covariate is spurious, in a way that differs
+    between environments; alignment of arms on such data does harm, which is why the two have
+    separate weights. The factual error within the training environments rises with `env_alpha`, so
+    that no score computed there can choose it; a held-out environment can.
+
+    Effects are identified only if all confounders are among the covariates and every unit could
+    have received every level [2]_.
+
+    References
+    ----------
+    .. [1] U. Shalit, F. D. Johansson and D. Sontag (2017). Estimating individual treatment effect:
+       generalization bounds and algorithms. ICML. arXiv:1606.03976.
+    .. [2] J. L. Hill (2011). Bayesian nonparametric modeling for causal inference. Journal of
+       Computational and Graphical Statistics, 20(1), 217-240.
+    .. [3] F. D. Johansson, U. Shalit and D. Sontag (2016). Learning representations for
+       counterfactual inference. ICML. arXiv:1605.03661.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcausal.effects import CFRRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 3))
+    >>> treatment = rng.binomial(1, 1 / (1 + np.exp(-X[:, 0])))
+    >>> y = X[:, 0] + treatment * (2 + X[:, 1]) + 0.5 * rng.normal(size=500)
+    >>> model = CFRRegressor(random_state=0).fit(X, y, treatment=treatment)
+    >>> model.effect([[0, -1, 0], [0, 1, 0]]).round()
+    array([1., 3.])
+    """
+
+    # scikit-learn reads these by what follows "__metadata_request__".
+    __metadata_request__fit = {"treatment": True, "environment": True, "sample_weight": True}
+    __metadata_request__partial_fit = __metadata_request__fit
+    __metadata_request__predict = {"treatment": True}
+    __metadata_request__score = {"treatment": True, "sample_weight": True}
+
+    def __init__(
+        self,
+        alpha="auto",
+        ipm="linear_mmd",
+        env_alpha=0.0,
+        env_ipm="rbf_mmd",
+        *,
+        representation_layers=(100, 100),
+        head_layers=(50, 50),
+        activation="elu",
+        normalize="auto",
+        effect_head=False,
+        outcome="continuous",
+        reweight=False,
+        dropout=0.0,
+        weight_decay="auto",
+        learning_rate=0.01,
+        batch_size="auto",
+        max_epochs="auto",
+        early_stopping=True,
+        validation_fraction=0.3,
+        n_iter_no_change=None,
+        tol=0.0,
+        n_ensemble=5,
+        propensity=None,
+        treatment_column=None,
+        environment_column=None,
+        warm_start=False,
+        checkpoint=None,
+        device="auto",
+        dtype="float32",
+        verbose=False,
+        random_state=None,
+    ):
+        self.alpha = alpha
+        self.ipm = ipm
+        self.env_alpha = env_alpha
+        self.env_ipm = env_ipm
+        self.representation_layers = representation_layers
+        self.head_layers = head_layers
+        self.activation = activation
+        self.normalize = normalize
+        self.effect_head = effect_head
+        self.outcome = outcome
+        self.reweight = reweight
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.n_ensemble = n_ensemble
+        self.propensity = propensity
+        self.treatment_column = treatment_column
+        self.environment_column = environment_column
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.device = device
+        self.dtype = dtype
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X, y, *, treatment=None, environment=None, sample_weight=None):
+        """Learn from units of which each received one treatment level.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates, measured before the treatment.
+        y : array-like of shape (n_samples,)
+            Outcomes.
+        treatment : array-like of shape (n_samples,), default=None
+            Treatment level of each unit: numbers or strings, at least two levels and two units of
+            each. None: no treatment is known and a plain regression is fitted, without effects.
+        environment : array-like of shape (n_samples,), default=None
+            Environment that each unit was observed in. None: all in one.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the units in the loss.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of a wrong type or out of range.
+        """
+        check_parameters(self.get_params(deep=False))
+        fresh = not (self.warm_start and hasattr(self, "network_"))
+        data = self._read(X, y, treatment, environment, sample_weight, reset=fresh)
+        check_groups(data.arm, data.environment, self.treatments_, env_alpha=self.env_alpha)
+        if fresh:
+            self._start(data)
+        self.n_samples_seen_ = len(data.y)
+        self.loss_curve_ = {}
+        settings = self._settings()
+        optimizer = make_optimizer(self.network_, settings)
+        member_rows = self._train(data, optimizer, self._seeds, settings)
+        self._describe(data, member_rows)
+        return self
+
+    def partial_fit(
+        self, X, y, *, treatment=None, environment=None, sample_weight=None, treatments=None
+    ):
+        """Learn from more units, in one pass at the full learning rate.
+
+        The first call fixes the scaling of covariates and outcomes. There is no early stopping.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates.
+        y : array-like of shape (n_samples,)
+            Outcomes.
+        treatment : array-like of shape (n_samples,), default=None
+            Treatment level of each unit. Levels may be missing in a call.
+        environment : array-like of shape (n_samples,), default=None
+            Environment of each unit. Those of one call are aligned with each other.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the units in the loss.
+        treatments : array-like of shape (n_treatments,), default=None
+            All levels of the treatment, for the first call. Default: those of its units.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator. What :meth:`ate`, :meth:`effect_interval` and
+            :meth:`environment_drift` know of the training rows is that of the last call in which
+            every level had two units.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of a wrong type or out of range.
+        """
+        check_parameters(self.get_params(deep=False))
+        first = not hasattr(self, "network_")
+        data = self._read(
+            X, y, treatment, environment, sample_weight, reset=first, levels=treatments
+        )
+        if first:
+            self._start(data)
+            self.n_samples_seen_, self.loss_curve_, self._n_calls = 0, {}, 0
+        self.n_samples_seen_ += len(data.y)
+        self._n_calls = getattr(self, "_n_calls", 0) + 1
+        settings = self._settings()
+        optimizer = make_optimizer(self.network_, settings)
+        if hasattr(self, "_optimizer_state"):
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": self._optimizer_state, "param_groups": groups})
+        seeds = [_seed_of_call(seed, self._n_calls) for seed in self._seeds]
+        member_rows = self._train(data, optimizer, seeds, settings, passes=1)
+        self._optimizer_state = optimizer.state_dict()["state"]
+        if np.bincount(data.arm, minlength=len(self.treatments_)).min() >= 2:
+            self._describe(data, member_rows)
+        return self
+
+    def predict(self, X, *, treatment=None):
+        """Predict the outcome of each unit under a given treatment.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates.
+        treatment : array-like of shape (n_samples,) or scalar, default=None
+            Treatment level of each unit, or one for all. Required if `fit` had it, unless
+            `treatment_column` names a column of X.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Expected outcomes; probabilities of 1 where the outcome is binary.
+
+        Raises
+        ------
+        ValueError
+            If `treatment` is missing although `fit` had it, or has a level that `fit` has not seen.
+        """
+        covariates, treatment, _ = self._split_columns(X, treatment, None, reset=False)
+        if not self._with_treatment and treatment is not None:
+            raise ValueError(
+                "treatment was given to predict, but CFRRegressor was fitted without: pass it to "
+                "fit, too."
+            )
+        outcomes = self._outcomes(covariates).mean(axis=0)
+        return outcomes[np.arange(len(outcomes)), self._arms(treatment, covariates, "predict")]
+
+    def potential_outcomes(self, X):
+        """Predict the outcomes of each unit under all treatment levels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates.
+
+        Returns
+        -------
+        outcomes : ndarray of shape (n_samples, n_treatments)
+            Expected outcomes, in the order of `treatments_`.
+        """
+        return self._outcomes(self._split_columns(X, None, None, reset=False)[0]).mean(axis=0)
+
+    def effect(self, X, *, T0=0, T1=1):
+        """Predict the effect of one treatment level against another on each unit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates.
+        T0 : scalar, default=0
+            Level that is compared with.
+        T1 : scalar, default=1
+            Level whose effect is asked for.
+
+        Returns
+        -------
+        effect : ndarray of shape (n_samples,)
+            Expected outcome under T1 minus that under T0.
+
+        Raises
+        ------
+        ValueError
+            If `fit` has seen no such level, or no treatment.
+        """
+        return self._member_effects(X, T0, T1).mean(axis=0)
+
+    def effect_interval(self, X, *, T0=0, T1=1, level=0.9):
+        """Interval of the effect on each unit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates.
+        T0 : scalar, default=0
+            Level that is compared with.
+        T1 : scalar, default=1
+            Level whose effect is asked for.
+        level : float, default=0.9
+            Nominal coverage of the expected effect given the covariates; the noise of single
+            outcomes is not part of it.
+
+        Returns
+        -------
+        lower : ndarray of shape (n_samples,)
+            Lower ends.
+        upper : ndarray of shape (n_samples,)
+            Upper ends.
+
+        Raises
+        ------
+        ValueError
+            If there is a single network, a level is unknown, or `level` is not between 0 and 1.
+
+        Notes
+        -----
+        The interval is the mean of the members -+ q s. The variance s^2 is half that between the
+        members at this unit, half its average over the training rows; q is the quantile of
+        Student's t with ``n_ensemble - 1`` degrees of freedom. The coverage is an empirical
+        finding, not a guarantee: it does not know of confounders that are missing in X.
+        """
+        _check_level(level)
+        effects = self._member_effects(X, T0, T1)
+        if len(effects) < 2:
+            raise ValueError(
+                "effect_interval needs the spread of several networks: set n_ensemble to 2 or more "
+                "(5 by default)."
+            )
+        first, second = self._arm_pair(T0, T1)
+        lower, upper = effect_bounds(effects, self._average_variance[first, second], level)
+        if self.outcome == "binary":
+            return lower.clip(-1.0, 1.0), upper.clip(-1.0, 1.0)
+        return lower, upper
+
+    def ate(self, X, *, T0=0, T1=1, level=0.9, sample_weight=None):
+        """Average effect over a population of which X is a sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates; most often the training rows.
+        T0 : scalar, default=0
+            Level that is compared with.
+        T1 : scalar, default=1
+            Level whose effect is asked for.
+        level : float, default=0.9
+            Nominal coverage of the interval.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the units.
+
+        Returns
+        -------
+        average : AverageEffect
+            Named tuple of `estimate`, `lower`, `upper` and `standard_error`.
+
+        Raises
+        ------
+        ValueError
+            If a level is unknown or `level` is not between 0 and 1.
+
+        Notes
+        -----
+        The mean of the predicted effects is corrected by augmented inverse-propensity weighting:
+        by the mean over the training rows of ``1[t = T1] / e_1(x) (y - mu_1(x))`` minus the same of
+        T0. Each training row is predicted by the members that have not learned from it, if there
+        are any. The correction belongs to the population of the training rows. The interval is a
+        normal one.
+        """
+        _check_level(level)
+        effects = self._member_effects(X, T0, T1).mean(axis=0)
+        weight = _check_sample_weight(sample_weight, effects, ensure_non_negative=True)
+        contrast = np.zeros(len(self.treatments_))
+        contrast[list(self._arm_pair(T0, T1))] = -1.0, 1.0
+        if T0 == T1:
+            contrast[:] = 0.0
+        variance = contrast @ self._correction_covariance @ contrast
+        return average_effect(effects, weight, contrast @ self._correction, variance, level)
+
+    def transform(self, X):
+        """Representation of each unit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates.
+
+        Returns
+        -------
+        representation : ndarray of shape (n_samples, n_units)
+            Representations of all members side by side, divided by the square root of their number,
+            so that a squared distance is an average over the members.
+        """
+        covariates, _, _ = self._split_columns(X, None, None, reset=False)
+        return self._represent(self._scaling.apply(covariates))
+
+    def score(self, X, y, sample_weight=None, *, treatment=None):
+        """Coefficient of determination of the factual outcomes, with all arms counting the same.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates.
+        y : array-like of shape (n_samples,)
+            Observed outcomes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the units.
+        treatment : array-like of shape (n_samples,), default=None
+            Treatment level of each unit. Required if `fit` had it.
+
+        Returns
+        -------
+        score : float
+            R^2, each unit weighted by its weight divided by the sum of those of its arm.
+        """
+        y_pred = self.predict(X, treatment=treatment)
+        covariates, treatment, _ = self._split_columns(X, treatment, None, reset=False)
+        arm = self._arms(treatment, covariates, "score")
+        weight = _check_sample_weight(sample_weight, y_pred, ensure_non_negative=True)
+        totals = np.bincount(arm, weight)
+        share = np.divide(weight, totals[arm], out=np.zeros_like(weight), where=totals[arm] > 0)
+        return r2_score(y, y_pred, sample_weight=share)
+
+    def environment_drift(self, X, *, n_permutations=500, random_state=0):
+        """Test whether rows look like a training environment.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates of a batch, for instance of a day of deployment. Two rows at least; of more
+            than 500 a random 500 are used.
+        n_permutations : int, default=500
+            Number of random divisions in each permutation test.
+        random_state : int, RandomState instance or None, default=0
+            Determines them.
+
+        Returns
+        -------
+        drift : EnvironmentDrift
+            Named tuple of `statistic`, `p_value`, `closest` and `p_values`. Flag the batch where
+            `p_value` is below the rate of false alarms that you accept.
+
+        Raises
+        ------
+        ValueError
+            If X has one row only.
+
+        Notes
+        -----
+        The statistic is the unbiased MMD^2, with a Gaussian kernel, between the representation of
+        the batch and that of up to 500 training rows; p-values come from permutations. The batch is
+        compared with each training environment and with their mixture, and the largest p-value
+        counts: a batch from one of them is flagged at level q with a probability of q at most, up
+        to the network's knowledge of its own training rows. What the representation ignores is not
+        tested.
+        """
+        covariates, _, _ = self._split_columns(X, None, None, reset=False)
+        if len(covariates) < 2:
+            raise ValueError("environment_drift needs a batch of at least 2 rows, found 1.")
+        rng = check_random_state(random_state)
+        x = self._scaling.apply(covariates)
+        if len(x) > MOST_ROWS:
+            x = x[rng.choice(len(x), MOST_ROWS, replace=False)]
+        references = [(label, self._represent(rows)) for label, rows in self._reference.items()]
+        seed = rng.randint(2**31 - 1)
+        return closest_environment(self._represent(x), references, n_permutations, seed)
+
+    def export(self, path, *, format="torch_export", quantize=None):
+        """Write a file that maps covariates to potential outcomes without skcausal.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; an existing one is replaced once the new one has been checked.
+        format : {"torch_export", "torchscript", "onnx"}, default="torch_export"
+            Format of the file. "onnx" needs the packages `onnx` and `onnxscript`.
+        quantize : {"int8", None}, default=None
+            Store the weights as 8-bit integers with one scale per unit. They are turned back into
+            numbers in each evaluation: the file is smaller, not faster.
+
+        Returns
+        -------
+        path : pathlib.Path
+            The file.
+
+        Raises
+        ------
+        ValueError
+            If an argument is unknown, or the file does not reproduce :meth:`potential_outcomes`.
+        ImportError
+            If a package is missing.
+
+        Notes
+        -----
+        The exported function takes a float64 table (n_samples, n_covariates) of the covariates, in
+        the order of X without the columns of treatment and environment, and returns
+        (n_samples, n_treatments). It is loaded again and compared before the file is put in place.
+        """
+        check_is_fitted(self)
+        return export_outcomes(self, path, format=format, quantize=quantize)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "network_")
+
+    @property
+    def _n_features_out(self):
+        """Number of columns of the representation, for get_feature_names_out."""
+        return len(self._seeds) * int(self.representation_layers[-1])
+
+    def _settings(self):
+        """Parameters with numbers for "auto"; stores the two that depend on the rows."""
+        settings = resolve_auto(self.get_params(deep=False), self.n_samples_seen_)
+        self.alpha_, self.weight_decay_ = settings["alpha"], settings["weight_decay"]
+        return settings
+
+    def _split_columns(self, X, treatment, environment, *, reset):
+        """Covariates (n, d) in float64, treatment and environment as they came, from X or beside."""
+        if not reset:
+            check_is_fitted(self)
+            validate_data(self, X, reset=False, skip_check_array=True)
+        columns = {"treatment": self.treatment_column, "environment": self.environment_column}
+        X, taken = take_columns(X, {f"{name}_column": c for name, c in columns.items()})
+        given = {"treatment": treatment, "environment": environment}
+        for name, column in columns.items():
+            if column is None:
+                continue
+            if given[name] is not None:
+                raise ValueError(
+                    f"{name} was passed although {name}_column={column!r} names a column of X. "
+                    "Use one of the two."
+                )
+            given[name] = taken[f"{name}_column"]
+        X = check_array(X, dtype=np.float64, estimator=self, input_name="X")
+        return X, given["treatment"], given["environment"]
+
+    def _read(self, X, y, treatment, environment, sample_weight, *, reset, levels=None):
+        """Validate what `fit` was given; learn the levels of the treatment if `reset`."""
+        validate_data(self, X, y, reset=reset, skip_check_array=True)
+        covariates, treatment, environment = self._split_columns(
+            X, treatment, environment, reset=reset
+        )
+        check_array(covariates, ensure_min_samples=2, estimator=self)
+        y = check_array(
+            column_or_1d(y, warn=True), ensure_2d=False, dtype=np.float64, input_name="y"
+        )
+        check_consistent_length(covariates, y)
+        if self.outcome == "binary" and not np.isin(y, (0.0, 1.0)).all():
+            raise ValueError("y must hold zeros and ones where outcome='binary'.")
+        if reset:
+            self._with_treatment = treatment is not None
+            self.treatments_ = np.array([0])
+            if self._with_treatment:
+                known = check_labels(treatment, covariates, "treatment")
+                self.treatments_ = treatment_levels(known if levels is None else levels)
+        arm = self._arms(treatment, covariates, "fit")
+        self.environments_ = None
+        position = np.zeros(len(y), dtype=np.int64)
+        if environment is not None:
+            labels = check_labels(environment, covariates, "environment")
+            self.environments_, position = np.unique(labels, return_inverse=True)
+        weight = _check_sample_weight(sample_weight, covariates, ensure_non_negative=True)
+        if not weight.any():
+            raise ValueError("sample_weight must be positive in some row; all are zero.")
+        return _Data(covariates, y, arm, position, weight)
+
+    def _arms(self, treatment, X, method):
+        """Position (n,) of each row's level; raise where the treatment is missing but was seen."""
+        if not self._with_treatment:
+            return np.zeros(len(X), dtype=np.int64)
+        if treatment is None:
+            raise ValueError(
+                f"CFRRegressor was fitted with treatment, so {method} needs it too: pass "
+                "treatment=..., one level per row. Inside a Pipeline or a search, turn routing on "
+                "with sklearn.set_config(enable_metadata_routing=True), or name a column of X by "
+                "treatment_column. For effects use effect(X)."
+            )
+        if method == "predict" and np.ndim(treatment) == 0:
+            treatment = np.full(len(X), treatment)
+        labels = check_labels(treatment, X, "treatment")
+        return encode(labels, self.treatments_, "treatment")
+
+    def _arm_pair(self, T0, T1):
+        """Positions of two levels."""
+        if not self._with_treatment:
+            raise ValueError(
+                "CFRRegressor was fitted without treatment, so it knows of no effects. Pass "
+                "treatment to fit."
+            )
+        pair = [encode(np.asarray([T]), self.treatments_, name) for name, T in _named(T0, T1)]
+        return int(pair[0][0]), int(pair[1][0])
+
+    def _start(self, data):
+        """Scaling and untrained networks."""
+        self._scaling = fit_scaling(data.X)
+        self._y_center, self._y_scale = 0.0, 1.0
+        if self.outcome == "continuous":
+            self._y_center = float(data.y.mean())
+            self._y_scale = float(data.y.std()) if not is_constant(data.y[:, None])[0] else 1.0
+        rng = check_random_state(self.random_state)
+        self._seeds = [int(rng.randint(2**31 - 1)) for _ in range(self.n_ensemble)]
+        self.__dict__.pop("_optimizer_state", None)
+        self.network_ = make_network(
+            data.X.shape[1],
+            len(self.treatments_),
+            self._seeds,
+            resolve_auto(self.get_params(deep=False), len(data.y)),
+            local_device(resolve_device(self.device)),
+            resolve_dtype(self.dtype),
+        )
+
+    def _train(self, data, optimizer, seeds, settings, passes=None):
+        """Train the networks and record the curves."""
+        rows = Rows(
+            self._scaling.apply(data.X),
+            (data.y - self._y_center) / self._y_scale,
+            data.arm,
+            data.environment,
+            data.weight,
+        )
+        history, member_rows = train_network(
+            self.network_, optimizer, rows, seeds, settings, passes=passes
+        )
+        self.best_epoch_ = None
+        if "validation" in history:
+            self.best_epoch_ = history["validation"].argmin(axis=0) + 1
+        for name, values in history.items():
+            earlier = self.loss_curve_.get(name, np.empty(0))
+            self.loss_curve_[name] = np.append(earlier, values.mean(axis=1))
+        self.n_epochs_ = len(self.loss_curve_["loss"])
+        return member_rows
+
+    def _describe(self, data, member_rows):
+        """Remember of the training rows what averages, intervals and drift need."""
+        x = self._scaling.apply(data.X)
+        outcomes = self._outcomes(data.X)  # (n_members, n, n_arms)
+        differences = outcomes[:, :, :, None] - outcomes[:, :, None, :]
+        n_members, n_arms = outcomes.shape[0], outcomes.shape[2]
+        ddof = 1 if n_members > 1 else 0
+        self._average_variance = differences.var(axis=0, ddof=ddof).mean(axis=0)
+        self._reference = self._choose_reference(x, data.environment)
+        self.propensity_ = None
+        self._correction, self._correction_covariance = np.zeros(n_arms), np.zeros((n_arms, n_arms))
+        if self._with_treatment:
+            model = LogisticRegression(C=0.1, max_iter=1000)
+            model = clone(self.propensity) if self.propensity is not None else model
+            self.propensity_ = model.fit(x, data.arm)
+            corrections = outcome_corrections(
+                data.y,
+                data.arm,
+                held_out_mean(outcomes, member_rows.validation),
+                self.propensity_.predict_proba(x),
+            )
+            share = data.weight / data.weight.sum()
+            self._correction = share @ corrections
+            centered = share[:, None] * (corrections - self._correction)
+            self._correction_covariance = centered.T @ centered
+
+    def _choose_reference(self, x, environment):
+        """Scaled rows by environment, and of their mixture under the key None."""
+        rng = np.random.default_rng(self._seeds[0])
+
+        def some(rows):
+            return x[rng.permutation(rows)[:MOST_ROWS]]
+
+        reference = {None: some(np.arange(len(x)))}
+        if self.environments_ is not None and len(self.environments_) > 1:
+            for position, label in enumerate(self.environments_.tolist()):
+                rows = np.flatnonzero(environment == position)
+                if len(rows) > 1:
+                    reference[label] = some(rows)
+        return reference
+
+    def _outcomes(self, covariates):
+        """Outcomes (n_members, n, n_arms) in the units of y."""
+        x = self._tensor(self._scaling.apply(covariates))
+        outcomes = evaluate(self.network_, x, binary=self.outcome == "binary")
+        return outcomes.cpu().double().numpy() * self._y_scale + self._y_center
+
+    def _member_effects(self, X, T0, T1):
+        """Effects (n_members, n)."""
+        covariates, _, _ = self._split_columns(X, None, None, reset=False)
+        first, second = self._arm_pair(T0, T1)
+        outcomes = self._outcomes(covariates)
+        return outcomes[:, :, second] - outcomes[:, :, first]
+
+    def _represent(self, x):
+        """Representations (n, n_members * n_units) of scaled covariates."""
+        z = represent(self.network_, self._tensor(x))  # (n_members, n, n_units)
+        return z.transpose(0, 1).flatten(1).cpu().double().numpy() / np.sqrt(len(z))
+
+    def _tensor(self, x):
+        """Scaled covariates where the networks are."""
+        return torch.from_numpy(x).to(next(self.network_.parameters()))
+
+
+def _seed_of_call(seed, call):
+    """Seed of a member for the given call of `partial_fit`."""
+    return int(np.random.SeedSequence((seed, call)).generate_state(1)[0])
+
+
+def _named(T0, T1):
+    """Names and values of the two levels of an effect."""
+    return (("T0", T0), ("T1", T1))
+
+
+def _check_level(level):
+    """Raise unless the coverage of an interval is between 0 and 1."""
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise ValueError(f"level must be a number between 0 and 1, found {level!r}.")

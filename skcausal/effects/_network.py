@@ -1,0 +1,143 @@
+"""The network of counterfactual regression: one representation, one head per treatment level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from skcausal.nn import MemberMLP
+
+_ROWS_AT_ONCE = 4096
+
+
+class CFRNetwork(nn.Module):
+    """Representation and heads of all members of an ensemble.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of scaled covariates.
+    n_arms : int
+        Number of treatment levels.
+    representation_layers : sequence of int
+        Units of each layer of the representation; at least one.
+    head_layers : sequence of int
+        Units of each hidden layer of a head.
+    generators : sequence of torch.Generator
+        One per member; initial weights are drawn from it.
+    activation : str
+        Nonlinearity, see :class:`~skcausal.nn.MemberMLP`.
+    normalize : bool
+        Whether representations are scaled to length one.
+    effect_head : bool
+        Whether the heads of all levels but the first give differences from the first.
+    dropout : float
+        Share of activations set to zero in training.
+    dtype : torch.dtype
+        Precision.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_arms: int,
+        *,
+        representation_layers: Sequence[int],
+        head_layers: Sequence[int],
+        generators: Sequence[torch.Generator],
+        activation: str,
+        normalize: bool,
+        effect_head: bool,
+        dropout: float,
+        dtype: torch.dtype,
+    ):
+        super().__init__()
+        options = {"activation": activation, "dropout": dropout, "dtype": dtype}
+        self.normalize = normalize
+        self.effect_head = effect_head
+        self.encoder = MemberMLP(
+            (n_features, *representation_layers), generators, activate_last=True, **options
+        )
+        head_sizes = (representation_layers[-1], *head_layers, 1)
+        self.heads = nn.ModuleList(
+            MemberMLP(head_sizes, generators, **options) for _ in range(n_arms)
+        )
+
+    def represent(self, x: torch.Tensor, generators=None) -> torch.Tensor:
+        """Representations (n_members, n, n_units) of scaled covariates (n_members, n, n_features)."""
+        z = self.encoder(x, generators)
+        return z / z.norm(dim=-1, keepdim=True).clamp_min(1e-6) if self.normalize else z
+
+    def outcomes(self, z: torch.Tensor) -> torch.Tensor:
+        """Outcomes under every level (n_members, n, n_arms), on the scale of the heads."""
+        y = torch.cat([head(z) for head in self.heads], dim=2)
+        return torch.cat([y[:, :, :1], y[:, :, :1] + y[:, :, 1:]], dim=2) if self.effect_head else y
+
+    def forward(
+        self, x: torch.Tensor, rows_per_arm: Sequence[int], generators=None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Representations, and outcomes under each row's own level.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_members, n, n_features)
+            Scaled covariates, sorted by treatment level.
+        rows_per_arm : sequence of int
+            Number of rows of each level.
+        generators : sequence of torch.Generator, default=None
+            One per member, for dropout.
+
+        Returns
+        -------
+        z : Tensor of shape (n_members, n, n_units)
+            Representations.
+        y : Tensor of shape (n_members, n)
+            Outcomes.
+        """
+        z = self.represent(x, generators)
+        parts = z.split(list(rows_per_arm), dim=1)
+        y = torch.cat([head(part, generators) for head, part in zip(self.heads, parts)], dim=1)
+        if self.effect_head:
+            first = self.heads[0](z[:, rows_per_arm[0] :], generators)
+            y = torch.cat([y[:, : rows_per_arm[0]], y[:, rows_per_arm[0] :] + first], dim=1)
+        return z, y[:, :, 0]
+
+
+def evaluate(network: CFRNetwork, x: torch.Tensor, *, binary: bool) -> torch.Tensor:
+    """Outcomes under every level, without gradients and in pieces.
+
+    Parameters
+    ----------
+    network : CFRNetwork
+        The network.
+    x : Tensor of shape (n, n_features)
+        Scaled covariates, the same for all members.
+    binary : bool
+        Whether the heads give log-odds, to be turned into probabilities.
+
+    Returns
+    -------
+    outcomes : Tensor of shape (n_members, n, n_arms)
+        Scaled outcomes, or probabilities.
+    """
+    n_members = len(network.heads[0].weights[0])
+    with torch.no_grad():
+        pieces = [
+            network.outcomes(network.represent(piece.expand(n_members, *piece.shape)))
+            for piece in x.split(_ROWS_AT_ONCE)
+        ]
+    outcomes = torch.cat(pieces, dim=1)
+    return torch.sigmoid(outcomes) if binary else outcomes
+
+
+def represent(network: CFRNetwork, x: torch.Tensor) -> torch.Tensor:
+    """Representations (n_members, n, n_units) without gradients, as in :func:`evaluate`."""
+    n_members = len(network.heads[0].weights[0])
+    with torch.no_grad():
+        pieces = [
+            network.represent(piece.expand(n_members, *piece.shape))
+            for piece in x.split(_ROWS_AT_ONCE)
+        ]
+    return torch.cat(pieces, dim=1)

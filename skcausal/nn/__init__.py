@@ -1,0 +1,20 @@
+"""Blocks that the methods share: the training loop, checkpoints, devices, batched perceptrons."""
+
+from skcausal.nn._checkpoint import load_checkpoint, save_checkpoint
+from skcausal.nn._device import resolve_device, resolve_dtype
+from skcausal.nn._distributed import local_device, process_group
+from skcausal.nn._member_mlp import ACTIVATIONS, MemberMLP
+from skcausal.nn._training import train, warmup_cosine
+
+__all__ = [
+    "ACTIVATIONS",
+    "MemberMLP",
+    "load_checkpoint",
+    "local_device",
+    "process_group",
+    "resolve_device",
+    "resolve_dtype",
+    "save_checkpoint",
+    "train",
+    "warmup_cosine",
+]

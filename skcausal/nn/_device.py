@@ -1,0 +1,62 @@
+"""Where and in which precision to compute."""
+
+from __future__ import annotations
+
+import torch
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def resolve_device(device) -> torch.device:
+    """Device of an estimator's argument `device`; "auto" is the GPU where there is one.
+
+    Parameters
+    ----------
+    device : "auto", str or torch.device
+        What the user asked for.
+
+    Returns
+    -------
+    device : torch.device
+        Where to compute.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(
+            f"device must be 'auto' or a device of torch such as 'cpu' or 'cuda:0', found {device!r}."
+        ) from None
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r} is not available here. Use device='cpu' or 'auto'.")
+    return resolved
+
+
+def resolve_dtype(dtype) -> torch.dtype:
+    """Precision of an estimator's argument `dtype`.
+
+    Parameters
+    ----------
+    dtype : "float32", "float64", torch.dtype or numpy dtype
+        What the user asked for.
+
+    Returns
+    -------
+    dtype : torch.dtype
+        One of torch.float32 and torch.float64.
+
+    Raises
+    ------
+    ValueError
+        If it is another one.
+    """
+    name = str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")
+    if name not in _DTYPES:
+        raise ValueError(f"dtype must be 'float32' or 'float64', found {dtype!r}.")
+    return _DTYPES[name]
