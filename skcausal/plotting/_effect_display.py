@@ -184,7 +184,8 @@ class EffectDisplay:
         if level is not None and hasattr(estimator, "effect_interval"):
             interval = estimator.effect_interval(X, **contrast, level=level)
         if level is not None and hasattr(estimator, "ate"):
-            average = estimator.ate(X, **contrast, level=level)
+            ate = estimator.ate(X, **contrast, level=level)
+            average = ate.estimate, ate.lower, ate.upper
         return cls.from_predictions(
             estimator.effect(X, **contrast),
             interval=interval,

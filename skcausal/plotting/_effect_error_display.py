@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -304,7 +305,7 @@ class EffectErrorDisplay:
         elif len(positive) > 0 and len(self.alphas) > 1:
             self.ax_.set_xscale("symlog", linthresh=positive[0], linscale=0.9)
         positions = self.ax_.xaxis.get_transform().transform(self.alphas)
-        labels = [f"{alpha:.3g}" for alpha in self.alphas]
+        labels = [f"{alpha:.3g}" if alpha < 1000 else f"{alpha:g}" for alpha in self.alphas]
         ticks = _legible_ticks(positions, labels)
         self.ax_.set_xticks(self.alphas[ticks], [labels[k] for k in ticks])
         self.ax_.minorticks_off()
@@ -358,8 +359,8 @@ class EffectErrorDisplay:
         if self.picked_:
             handles.append(Line2D([], [], label="picked", **_ring_style(GREY)))
         if self.baselines_:
-            style = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
-            handles.append(Line2D([], [], label=self.baseline_name, **style))
+            dashes = Line2D([], [], color=GREY, linestyle="--", label=self.baseline_name)
+            handles.append(dashes)
         if len(handles) == 1:
             return
         self.ax_.legend(
@@ -452,7 +453,7 @@ def _find_param(candidates, param: str) -> str:
 
 def _split_scores(results, metric: str) -> np.ndarray:
     """Scores of shape (n_candidates, n_splits)."""
-    splits = []
+    splits: list[np.ndarray] = []
     while f"split{len(splits)}_test_{metric}" in results:
         splits.append(results[f"split{len(splits)}_test_{metric}"])
     if not splits:
@@ -491,7 +492,7 @@ def _group_of(params: dict, candidates, name: str) -> str:
     return ", ".join(f"{key.split('__')[-1]}={params[key]}" for key in others if key in params)
 
 
-def _ring_style(color) -> dict:
+def _ring_style(color) -> dict[str, Any]:
     """Style of the mark around a picked weight."""
     return {
         "color": color,

@@ -419,7 +419,7 @@ def _draw_legends(ax, legends: dict) -> list:
             handletextpad=0.3,
         )
         drawn.append(legend)
-        top -= (len(handles) + 1.8) * row_share  # title, entries and a gap
+        top -= (len(handles) + 1.2) * row_share  # title, entries and a gap
     for legend in drawn[:-1]:
         ax.add_artist(legend)  # Axes.legend keeps the last one alone
     return drawn
