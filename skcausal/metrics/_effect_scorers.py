@@ -139,10 +139,11 @@ def _effects(model, X):
 def _check_levels(model, treatment):
     """Raise unless the rows hold exactly the levels that the model was fitted with."""
     _, found = check_labels(treatment, len(treatment), name="treatment")
-    if set(found) != set(model.treatments_):
+    seen, found = np.asarray(model.treatments_).tolist(), found.tolist()
+    if set(found) != set(seen):
         raise ValueError(
-            f"treatment must have the levels of the training rows, {list(model.treatments_)}, in "
-            f"the rows that are scored, found {list(found)}; pass more rows, or folds that are "
+            f"treatment must have the levels of the training rows, {seen}, in the rows that are "
+            f"scored, found {found}; pass more rows, or folds that are "
             "stratified by treatment."
         )
 

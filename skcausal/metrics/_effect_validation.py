@@ -150,11 +150,12 @@ def check_arms(treatment, n_samples, *, n_units, argument):
             f"{levels.tolist()}; pass more rows, or folds that are stratified by treatment."
         )
     size = np.bincount(arm)
+    rarest = levels.tolist()[size.argmin()]
     if size.min() < n_units:
         raise ValueError(
             f"treatment must have at least {n_units} units at each level ({argument}), found "
-            f"{size.min()} at level {levels[size.argmin()]!r}; pass more rows, or folds that are "
-            "stratified by treatment."
+            f"{size.min()} at level {rarest!r}; pass more rows, or folds that are stratified by "
+            "treatment."
         )
     return arm, levels
 

@@ -4,8 +4,7 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils import check_array, column_or_1d
 
 from skcausal._labels import check_labels
 
@@ -189,18 +188,20 @@ def _check_experimental(experimental, n_samples):
 
 def check_columns(sample_weight, **columns):
     """Finite float columns (n_samples,) of one length, and the weights (n_samples,)."""
+    if sample_weight is not None:
+        columns["sample_weight"] = sample_weight
     checked = [
         check_array(column_or_1d(c), ensure_2d=False, dtype=np.float64, input_name=name)
         for name, c in columns.items()
     ]
-    try:
-        check_consistent_length(*checked)
-    except ValueError as error:
+    if len({len(c) for c in checked}) > 1:
         raise ValueError(
             f"{' and '.join(columns)} must have one value per unit, got the lengths "
             f"{[len(c) for c in checked]}."
-        ) from error
-    weight = _check_sample_weight(sample_weight, checked[0], dtype=np.float64)
+        )
+    if sample_weight is None:
+        return checked, np.ones(len(checked[0]))
+    *checked, weight = checked
     if weight.min() < 0 or not weight.any():
         raise ValueError("sample_weight must not be negative, and must be positive in some row.")
     return checked, weight
