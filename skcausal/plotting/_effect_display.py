@@ -140,6 +140,7 @@ class EffectDisplay:
         self._draw_average()
         self.zero_line_ = ax.axvline(0.0, color=GREY, linestyle="--", linewidth=1.2, zorder=3)
         ax.set(xlabel=self.effect_name, ylabel="Number of units")
+        ax.margins(y=0.12)  # where the band is in view above the bars
         ax.spines[["top", "right"]].set_visible(False)
         self._draw_legend()
         return self
@@ -286,11 +287,11 @@ class EffectDisplay:
             self.nonzero_bars_ = self.ax_.bar(edges[:-1], counts, **style)
 
     def _draw_average(self) -> None:
-        """Draw the average effect as a line and its interval as a band."""
+        """Draw the average effect as a line and its interval as a band behind the bars."""
         label, self.average_band_ = f"average effect {_number(self.average)}", None
         if self.average_interval is not None:
             low, high = self.average_interval
-            style = {"color": VERMILLION, "alpha": 0.25, "linewidth": 0, "zorder": 2.5}
+            style = {"color": VERMILLION, "alpha": 0.3, "linewidth": 0, "zorder": 0.5}
             self.average_band_ = self.ax_.axvspan(low, high, **style)
             label += f" [{_number(low)}, {_number(high)}]"
         self.average_line_ = self.ax_.axvline(
@@ -299,9 +300,13 @@ class EffectDisplay:
 
     def _draw_legend(self) -> None:
         """Legend above the axes, where it covers no bar."""
-        drawn = [self.bars_, self.nonzero_bars_, self.average_line_, self.outline_]
+        named = [self.bars_, self.nonzero_bars_, self.average_line_, self.outline_]
+        handles = {artist: artist for artist in named if artist is not None}
+        if self.average_band_ is not None:
+            handles[self.average_line_] = self.average_band_, self.average_line_  # both in one
         self.ax_.legend(
-            handles=[artist for artist in drawn if artist is not None],
+            handles=list(handles.values()),
+            labels=[artist.get_label() for artist in handles],
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
             frameon=False,

@@ -83,6 +83,8 @@ def test_average_is_a_line_in_the_band_of_its_interval():
     band = display.average_band_.get_bbox()
     assert (band.x0, band.x1) == (0.75, 1.5)
     assert (band.y0, band.y1) == (0, 1)  # of the height of the axes
+    assert display.average_band_.get_zorder() < display.bars_[0].get_zorder()
+    assert display.ax_.get_ylim()[1] > 1.1 * max(heights(display.bars_))  # the band is in view
     assert "average effect 1 [0.75, 1.5]" in legend_of(display)
     alone = EffectDisplay(EFFECTS, average=1234.5).plot()
     assert np.allclose(alone.average_line_.get_xdata(), 1234.5)
