@@ -1,16 +1,18 @@
-"""Splits over interventions: what trains, what tests, and what is refused."""
+"""Splits over interventions and environments: what trains, what tests, and what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from skcausal.interventions import intervention_mask, regime_labels
-from skcausal.model_selection import LeaveInterventionsOut
+from skcausal.model_selection import LeaveInterventionsOut, LeaveOneEnvironmentOut
 from skcausal.prediction import NoEffect
 
 LABELS = ["control", "a", "b", "a+b", "a", "c", "b+c", "control", "a+b", "a+b+c"]
@@ -245,3 +247,129 @@ def test_in_a_search(holdout):
     np.testing.assert_array_equal(search.cv_results_["split1_test_score"], scores["test_score"][1])
     for test, (_, expected) in zip(scores["indices"]["test"], split(MASK, 2, holdout=holdout)):
         np.testing.assert_array_equal(test, expected)
+
+
+class TestLeaveOneEnvironmentOut:
+    X = np.zeros((7, 2))
+    SITES = ["b", "a", "a", "c", "b", "a", "c"]
+
+    def folds_of(self, environment):
+        return [
+            test.tolist()
+            for _, test in LeaveOneEnvironmentOut().split(self.X, environment=environment)
+        ]
+
+    @given(st.lists(st.integers(-3, 3), min_size=1, max_size=20))
+    def test_partition(self, environment):
+        X, splitter = np.zeros((len(environment), 1)), LeaveOneEnvironmentOut()
+        if len(set(environment)) < 2:
+            with pytest.raises(ValueError, match=r"at least two levels, .* found \[-?\d\]"):
+                list(splitter.split(X, environment=environment))
+            return
+        folds = list(splitter.split(X, environment=environment))
+        assert splitter.get_n_splits(environment=environment) == len(folds)
+        for level, (train, test) in zip(sorted(set(environment)), folds, strict=True):
+            np.testing.assert_array_equal(np.sort(np.r_[train, test]), np.arange(len(X)))
+            assert {environment[i] for i in test} == {level}
+            assert level not in {environment[i] for i in train}
+
+    @pytest.mark.parametrize(
+        "convert",
+        [
+            list,
+            np.array,
+            lambda sites: np.array(sites, dtype=object),
+            lambda sites: pd.Series(sites, index=range(7, 0, -1)),
+            lambda sites: pd.Series(sites, dtype="category"),
+            lambda sites: pd.Series(sites, dtype="string"),
+            lambda sites: pd.DataFrame({"site": sites}),
+            lambda sites: pd.to_datetime([f"2020-01-{ord(s) - 96:02}" for s in sites]),
+            lambda sites: pd.Series([ord(s) for s in sites], dtype="Int64"),
+            lambda sites: [float(ord(s)) for s in sites],
+        ],
+    )
+    def test_labels_of_any_type(self, convert):
+        assert self.folds_of(convert(self.SITES)) == [[1, 2, 5], [0, 4], [3, 6]]
+
+    def test_two_environments_of_booleans(self):
+        assert self.folds_of([s == "a" for s in self.SITES]) == [[0, 3, 4, 6], [1, 2, 5]]
+
+    @pytest.mark.parametrize("column", ["site", 1, -2])
+    def test_column(self, column):
+        X = pd.DataFrame({"x0": 1.0, "site": self.SITES, "x1": 2.0})
+        X = X if column == "site" else X.to_numpy()
+        splitter = LeaveOneEnvironmentOut(environment_column=column)
+        assert [test.tolist() for _, test in splitter.split(X)] == [[1, 2, 5], [0, 4], [3, 6]]
+        assert splitter.get_n_splits(X) == 3
+
+    def test_integer_names_come_before_positions(self):
+        X = pd.DataFrame({1: range(7), 0: self.SITES})
+        splitter = LeaveOneEnvironmentOut(environment_column=0)
+        assert splitter.get_n_splits(X) == 3
+
+    @pytest.mark.parametrize("column", ["place", 3, -4, True, 1.5])
+    def test_unknown_column(self, column):
+        X = pd.DataFrame({"x0": 1.0, "site": self.SITES, "x1": 2.0})
+        for data in (X, X.to_numpy()):
+            with pytest.raises(ValueError, match=r"environment_column=.* must be one column of X"):
+                LeaveOneEnvironmentOut(environment_column=column).get_n_splits(data)
+
+    def test_column_of_a_repeated_name(self):
+        X = pd.DataFrame([["a", "b"]] * 3, columns=["site", "site"])
+        with pytest.raises(ValueError, match=r"must be one column of X, which has the columns \["):
+            LeaveOneEnvironmentOut(environment_column="site").get_n_splits(X)
+
+    def test_column_needs_x(self):
+        with pytest.raises(ValueError, match="X must have two dimensions for environment_column=0"):
+            LeaveOneEnvironmentOut(environment_column=0).get_n_splits()
+
+    def test_given_twice(self):
+        with pytest.raises(ValueError, match="environment is given twice"):
+            LeaveOneEnvironmentOut(environment_column=0).get_n_splits(
+                self.X, environment=self.SITES
+            )
+
+    def test_missing(self):
+        with pytest.raises(ValueError, match="LeaveOneEnvironmentOut needs environment"):
+            self.folds_of(None)
+        with pytest.raises(ValueError, match="LeaveOneEnvironmentOut needs environment"):
+            LeaveOneEnvironmentOut().get_n_splits(self.X)
+
+    @pytest.mark.parametrize("missing", [np.nan, None, pd.NA, pd.NaT])
+    def test_missing_in_some_rows(self, missing):
+        for environment in (
+            np.array([*self.SITES[1:], missing], dtype=object),
+            pd.Series([*self.SITES[1:], missing]),
+        ):
+            with pytest.raises(ValueError, match=r"environment is missing .* in 1 of 7 rows"):
+                self.folds_of(environment)
+
+    @pytest.mark.parametrize("environment", [SITES[1:], [SITES] * 2, "a", np.zeros((7, 2))])
+    def test_wrong_shape(self, environment):
+        with pytest.raises(ValueError, match="environment must hold one label for each of the 7"):
+            self.folds_of(environment)
+
+    def test_representation_and_clone(self):
+        splitter = LeaveOneEnvironmentOut(environment_column="site")
+        assert repr(splitter) == "LeaveOneEnvironmentOut(environment_column='site')"
+
+    def test_in_a_search(self):
+        """Searches pass the environment on to the splitter."""
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(7, 2)), rng.normal(size=7)
+        with sklearn.config_context(enable_metadata_routing=True):
+            search = clone(
+                GridSearchCV(Ridge(), {}, cv=LeaveOneEnvironmentOut(), scoring="neg_max_error")
+            )
+            search.fit(X, y, environment=self.SITES)
+        sites = np.array(self.SITES)
+        for k, site in enumerate("abc"):
+            model = Ridge().fit(X[sites != site], y[sites != site])
+            worst = np.abs(y - model.predict(X))[sites == site].max()
+            assert search.cv_results_[f"split{k}_test_score"][0] == pytest.approx(-worst)
+
+    def test_without_routing(self):
+        X = np.c_[np.arange(6.0), [0, 0, 1, 1, 2, 2]]
+        splitter = LeaveOneEnvironmentOut(environment_column=1)
+        scores = cross_validate(Ridge(), X, X[:, 0], cv=splitter, return_indices=True)
+        assert [test.tolist() for test in scores["indices"]["test"]] == [[0, 1], [2, 3], [4, 5]]
