@@ -49,23 +49,22 @@ def check_labels(labels, n_samples, *, name):
     return codes, np.asarray(levels)
 
 
-def split_column(X, column, *, argument):
-    """Take one column out of X.
+def split_columns(X, columns):
+    """Take named columns out of X.
 
     Parameters
     ----------
     X : array-like or DataFrame of shape (n_samples, n_columns)
         The data.
-    column : str or int
-        Name of the column in a DataFrame, or its position.
-    argument : str
-        Name of the argument that named the column, for messages.
+    columns : dict of {str: str, int or None}
+        For each argument that names a column, for messages: the name of the column in a DataFrame,
+        or its position. None takes nothing.
 
     Returns
     -------
-    values : array-like of shape (n_samples,)
-        The column.
-    rest : array-like of shape (n_samples, n_columns - 1)
+    taken : dict of {str: array-like of shape (n_samples,)}
+        The column that each argument names, if any.
+    rest : array-like of shape (n_samples, n_columns - n_taken)
         All other columns, a DataFrame if X is one.
 
     Raises
@@ -73,15 +72,24 @@ def split_column(X, column, *, argument):
     ValueError
         If X has no such column, or several of that name.
     """
+    columns = {argument: column for argument, column in columns.items() if column is not None}
+    if not columns:
+        return {}, X
     X = X if hasattr(X, "iloc") else np.asarray(X)
     if X.ndim != 2:
+        given = ", ".join(f"{argument}={column!r}" for argument, column in columns.items())
         raise ValueError(
-            f"X must have two dimensions for {argument}={column!r} to name one of its columns, got "
-            f"shape {X.shape}."
+            f"X must have two dimensions for {given} to name one of its columns, got shape "
+            f"{X.shape}."
         )
-    j = _column_position(list(getattr(X, "columns", [])), X.shape[1], column, argument)
-    others = [i for i in range(X.shape[1]) if i != j]
-    return _safe_indexing(X, j, axis=1), _safe_indexing(X, others, axis=1)
+    names = list(getattr(X, "columns", []))
+    positions = {
+        argument: _column_position(names, X.shape[1], column, argument)
+        for argument, column in columns.items()
+    }
+    others = [j for j in range(X.shape[1]) if j not in positions.values()]
+    taken = {argument: _safe_indexing(X, j, axis=1) for argument, j in positions.items()}
+    return taken, _safe_indexing(X, others, axis=1)
 
 
 def _column_position(names, n_columns, column, argument):

@@ -7,7 +7,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples
 
-from skcausal._labels import check_labels, split_column
+from skcausal._labels import check_labels, split_columns
 from skcausal.interventions import check_interventions, check_regimes
 
 __all__ = ["LeaveInterventionsOut", "LeaveOneEnvironmentOut"]
@@ -256,7 +256,8 @@ class LeaveOneEnvironmentOut(BaseCrossValidator):
                     "environment is given twice, as metadata and as environment_column="
                     f"{self.environment_column!r}; leave one of them out."
                 )
-            environment, _ = split_column(X, self.environment_column, argument="environment_column")
+            column = {"environment_column": self.environment_column}
+            environment = split_columns(X, column)[0]["environment_column"]
         elif environment is None:
             raise ValueError(
                 "LeaveOneEnvironmentOut needs environment: pass it to split, or as metadata with "

@@ -8,7 +8,7 @@ with affine scalers, and default nuisances standardise X.
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skcausal._labels import check_labels, split_column
+from skcausal._labels import check_labels, split_columns
 from skcausal.metrics._effect_validation import arm_balanced_error, nearest_neighbor_pehe
 from skcausal.metrics._policy_value import policy_value
 from skcausal.metrics._r_score import r_score
@@ -115,19 +115,18 @@ def _policy_value(model, X, y, treatment, **params):
 
 
 def _received_and_covariates(model, X, treatment):
-    """Return the treatment of each row, and X without it."""
-    column = getattr(model, "treatment_column", None)
-    if column is None:
-        if treatment is None:
-            raise ValueError(
-                "The scorer needs treatment: pass it to the scorer, or as metadata with "
-                "sklearn.set_config(enable_metadata_routing=True), e.g. "
-                "search.fit(X, y, treatment=t); or keep it in X and name its column with the "
-                "estimator's treatment_column."
-            )
-        return treatment, X
-    values, covariates = split_column(X, column, argument="treatment_column")
-    return (values if treatment is None else treatment), covariates
+    """Return the treatment of each row, and X without the columns that are no covariates."""
+    arguments = ("treatment_column", "environment_column")
+    taken, covariates = split_columns(X, {name: getattr(model, name, None) for name in arguments})
+    received = taken.get("treatment_column") if treatment is None else treatment
+    if received is None:
+        raise ValueError(
+            "The scorer needs treatment: pass it to the scorer, or as metadata with "
+            "sklearn.set_config(enable_metadata_routing=True), e.g. "
+            "search.fit(X, y, treatment=t); or keep it in X and name its column with the "
+            "estimator's treatment_column."
+        )
+    return received, covariates
 
 
 def _effects(model, X):

@@ -44,48 +44,43 @@ class RidgePerArm(RegressorMixin, BaseEstimator):
     __metadata_request__predict = {"treatment": True}
     __metadata_request__score = {"treatment": True}
 
-    def __init__(self, alpha=1.0, treatment_column=None):
+    def __init__(self, alpha=1.0, treatment_column=None, environment_column=None):
         self.alpha = alpha
         self.treatment_column = treatment_column
+        self.environment_column = environment_column
 
     def fit(self, X, y, *, treatment=None, environment=None, sample_weight=None):
         X, treatment = self._split(X, treatment)
-        self.treatments_ = np.unique(treatment)
         y = np.asarray(y)
-        self.arms_ = [
-            Ridge(self.alpha).fit(X[treatment == t], y[treatment == t]) for t in self.levels
-        ]
+        self.treatments_ = np.unique(treatment)
+        arms = [treatment == level for level in self.treatments_]
+        self.arms_ = [Ridge(self.alpha).fit(X[arm], y[arm]) for arm in arms]
         return self
-
-    @property
-    def levels(self):
-        return list(self.treatments_)
-
-    def potential_outcomes(self, X):
-        if self.treatment_column is not None:
-            X, _ = self._split(X, None)
-        return np.column_stack([arm.predict(np.asarray(X)) for arm in self.arms_])
 
     def predict(self, X, *, treatment=None):
         _, treatment = self._split(X, treatment)
         columns = np.searchsorted(self.treatments_, treatment)
         return self.potential_outcomes(X)[np.arange(len(columns)), columns]
 
+    def potential_outcomes(self, X):
+        X, _ = self._split(X, None)
+        return np.column_stack([arm.predict(X) for arm in self.arms_])
+
     def effect(self, X, *, T0=0, T1=1):
-        outcomes = self.potential_outcomes(X)
-        return outcomes[:, self.levels.index(T1)] - outcomes[:, self.levels.index(T0)]
+        outcomes, levels = self.potential_outcomes(X), list(self.treatments_)
+        return outcomes[:, levels.index(T1)] - outcomes[:, levels.index(T0)]
 
     def _split(self, X, treatment):
-        if self.treatment_column is None:
-            assert treatment is not None
-            return np.asarray(X), np.asarray(treatment)
-        assert treatment is None
+        """Covariates, and the treatment from its column or as it was given."""
         if isinstance(self.treatment_column, str):
-            return X.drop(columns=self.treatment_column).to_numpy(), X[
-                self.treatment_column
-            ].to_numpy()
-        X = np.asarray(X)
-        return np.delete(X, self.treatment_column, axis=1), X[:, self.treatment_column]
+            treatment = X[self.treatment_column].to_numpy()
+            names = [self.treatment_column, self.environment_column]
+            X = X.drop(columns=[name for name in names if name is not None])
+        elif self.treatment_column is not None:
+            X = np.asarray(X)
+            treatment = X[:, self.treatment_column]
+            X = np.delete(X, self.treatment_column, axis=1)
+        return np.asarray(X), treatment if treatment is None else np.asarray(treatment)
 
 
 def make_units(levels=(0, 1), n_samples=90):
@@ -190,6 +185,14 @@ class TestEveryScorer:
         wide.insert(1, "arm", treatment)
         wide = wide if names else wide.to_numpy()
         model = RidgePerArm(treatment_column=column).fit(wide, y)
+        assert scorer(model, wide, y) == expected
+
+    def test_environment_column_is_no_covariate(self, scorer, units):
+        """Names of environments need not even be numbers."""
+        X, y, treatment = units
+        expected = scorer(fitted(X, y, treatment), X, y, treatment=treatment)
+        wide = X.assign(arm=treatment, place=np.where(np.arange(len(y)) % 2, "north", "south"))
+        model = RidgePerArm(treatment_column="arm", environment_column="place").fit(wide, y)
         assert scorer(model, wide, y) == expected
 
     def test_unknown_column(self, scorer, units):
