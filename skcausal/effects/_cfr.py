@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
-from typing import NamedTuple
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -16,40 +15,35 @@ from sklearn.base import (
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import r2_score
-from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from skcausal.base import is_constant
-from skcausal.effects._average_effect import average_effect, held_out_mean, outcome_corrections
 from skcausal.effects._drift import MOST_ROWS, closest_environment
+from skcausal.effects._effect_queries import EffectQueries
 from skcausal.effects._export import export_outcomes
 from skcausal.effects._fitting import Rows, make_network, make_optimizer, train_network
-from skcausal.effects._intervals import effect_bounds
-from skcausal.effects._metadata import (
-    check_groups,
-    check_labels,
-    encode,
-    take_columns,
-    treatment_levels,
-)
+from skcausal.effects._metadata import check_groups
 from skcausal.effects._network import evaluate, represent
 from skcausal.effects._parameters import check_parameters, resolve_auto
 from skcausal.effects._scaling import fit_scaling
+from skcausal.effects._summary import (
+    Summary,
+    effect_variance,
+    mean_correction,
+    reference_rows,
+)
+from skcausal.effects._treatment_mixin import TreatmentMixin
 from skcausal.nn import local_device, resolve_device, resolve_dtype
 
 
-class _Data(NamedTuple):
-    """Validated training data: covariates, outcomes, positions of levels, weights."""
-
-    X: np.ndarray
-    y: np.ndarray
-    arm: np.ndarray
-    environment: np.ndarray
-    weight: np.ndarray
-
-
 class CFRRegressor(
-    ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin, BaseEstimator
+    EffectQueries,
+    TreatmentMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     r"""Counterfactual regression: effects of a treatment on single units.
 
@@ -97,7 +91,8 @@ class CFRRegressor(
     weight_decay : "auto" or float, default="auto"
         Decoupled weight decay of the weight matrices. "auto" is ``672 / n_samples``.
     learning_rate : float, default=0.01
-        Largest learning rate of AdamW. It grows over 20 steps and then falls to zero along a cosine.
+        Largest learning rate of AdamW. It grows over 20 steps and then falls to zero along a
+        cosine.
     batch_size : "auto" or int, default="auto"
         Number of rows in a batch, each of which has the composition of the data by arm (and
         environment, where these are aligned). "auto" is 100, and 200 from 5,000 rows on.
@@ -152,8 +147,8 @@ class CFRRegressor(
         Weight decay that was used.
     loss_curve_ : dict of str to ndarray of shape (n_epochs,)
         Mean over batches and members of "loss" and its terms "factual",
-        "treatment_discrepancy" and "environment_discrepancy", and the "validation" loss, in units of
-        the scaled outcome.
+        "treatment_discrepancy" and "environment_discrepancy", and the "validation" loss, in units
+        of the scaled outcome.
     n_epochs_ : int
         Number of epochs that were run.
     best_epoch_ : ndarray of int of shape (n_ensemble,) or None
@@ -216,12 +211,6 @@ class CFRRegressor(
     >>> model.effect([[0, -1, 0], [0, 1, 0]]).round()
     array([1., 3.])
     """
-
-    # scikit-learn reads these by what follows "__metadata_request__".
-    __metadata_request__fit = {"treatment": True, "environment": True, "sample_weight": True}
-    __metadata_request__partial_fit = __metadata_request__fit
-    __metadata_request__predict = {"treatment": True}
-    __metadata_request__score = {"treatment": True, "sample_weight": True}
 
     def __init__(
         self,
@@ -317,16 +306,16 @@ class CFRRegressor(
         """
         check_parameters(self.get_params(deep=False))
         fresh = not (self.warm_start and hasattr(self, "network_"))
+        if fresh:
+            self.__dict__.pop("network_", None)  # not fitted, should something fail
         data = self._read(X, y, treatment, environment, sample_weight, reset=fresh)
         check_groups(data.arm, data.environment, self.treatments_, env_alpha=self.env_alpha)
-        if fresh:
-            self._start(data)
         self.n_samples_seen_ = len(data.y)
-        self.loss_curve_ = {}
         settings = self._settings()
-        optimizer = make_optimizer(self.network_, settings)
-        member_rows = self._train(data, optimizer, self._seeds, settings)
-        self._describe(data, member_rows)
+        network = self._start(data, settings) if fresh else deepcopy(self.network_)
+        optimizer = make_optimizer(network, settings)
+        self.loss_curve_, self._optimizer_state, self._n_calls = {}, None, 0
+        self._learn(network, optimizer, data, self._seeds, settings)
         return self
 
     def partial_fit(
@@ -369,20 +358,16 @@ class CFRRegressor(
             X, y, treatment, environment, sample_weight, reset=first, levels=treatments
         )
         if first:
-            self._start(data)
-            self.n_samples_seen_, self.loss_curve_, self._n_calls = 0, {}, 0
+            self.n_samples_seen_, self.loss_curve_ = 0, {}
+            self._optimizer_state, self._n_calls = None, 0
         self.n_samples_seen_ += len(data.y)
-        self._n_calls = getattr(self, "_n_calls", 0) + 1
+        self._n_calls += 1
         settings = self._settings()
-        optimizer = make_optimizer(self.network_, settings)
-        if hasattr(self, "_optimizer_state"):
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": self._optimizer_state, "param_groups": groups})
+        network = self._start(data, settings) if first else deepcopy(self.network_)
+        optimizer = make_optimizer(network, settings, self._optimizer_state)
         seeds = [_seed_of_call(seed, self._n_calls) for seed in self._seeds]
-        member_rows = self._train(data, optimizer, seeds, settings, passes=1)
+        self._learn(network, optimizer, data, seeds, settings, passes=1)
         self._optimizer_state = optimizer.state_dict()["state"]
-        if np.bincount(data.arm, minlength=len(self.treatments_)).min() >= 2:
-            self._describe(data, member_rows)
         return self
 
     def predict(self, X, *, treatment=None):
@@ -414,136 +399,6 @@ class CFRRegressor(
             )
         outcomes = self._outcomes(covariates).mean(axis=0)
         return outcomes[np.arange(len(outcomes)), self._arms(treatment, covariates, "predict")]
-
-    def potential_outcomes(self, X):
-        """Predict the outcomes of each unit under all treatment levels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Covariates.
-
-        Returns
-        -------
-        outcomes : ndarray of shape (n_samples, n_treatments)
-            Expected outcomes, in the order of `treatments_`.
-        """
-        return self._outcomes(self._split_columns(X, None, None, reset=False)[0]).mean(axis=0)
-
-    def effect(self, X, *, T0=0, T1=1):
-        """Predict the effect of one treatment level against another on each unit.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Covariates.
-        T0 : scalar, default=0
-            Level that is compared with.
-        T1 : scalar, default=1
-            Level whose effect is asked for.
-
-        Returns
-        -------
-        effect : ndarray of shape (n_samples,)
-            Expected outcome under T1 minus that under T0.
-
-        Raises
-        ------
-        ValueError
-            If `fit` has seen no such level, or no treatment.
-        """
-        return self._member_effects(X, T0, T1).mean(axis=0)
-
-    def effect_interval(self, X, *, T0=0, T1=1, level=0.9):
-        """Interval of the effect on each unit.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Covariates.
-        T0 : scalar, default=0
-            Level that is compared with.
-        T1 : scalar, default=1
-            Level whose effect is asked for.
-        level : float, default=0.9
-            Nominal coverage of the expected effect given the covariates; the noise of single
-            outcomes is not part of it.
-
-        Returns
-        -------
-        lower : ndarray of shape (n_samples,)
-            Lower ends.
-        upper : ndarray of shape (n_samples,)
-            Upper ends.
-
-        Raises
-        ------
-        ValueError
-            If there is a single network, a level is unknown, or `level` is not between 0 and 1.
-
-        Notes
-        -----
-        The interval is the mean of the members -+ q s. The variance s^2 is half that between the
-        members at this unit, half its average over the training rows; q is the quantile of
-        Student's t with ``n_ensemble - 1`` degrees of freedom. The coverage is an empirical
-        finding, not a guarantee: it does not know of confounders that are missing in X.
-        """
-        _check_level(level)
-        effects = self._member_effects(X, T0, T1)
-        if len(effects) < 2:
-            raise ValueError(
-                "effect_interval needs the spread of several networks: set n_ensemble to 2 or more "
-                "(5 by default)."
-            )
-        first, second = self._arm_pair(T0, T1)
-        lower, upper = effect_bounds(effects, self._average_variance[first, second], level)
-        if self.outcome == "binary":
-            return lower.clip(-1.0, 1.0), upper.clip(-1.0, 1.0)
-        return lower, upper
-
-    def ate(self, X, *, T0=0, T1=1, level=0.9, sample_weight=None):
-        """Average effect over a population of which X is a sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Covariates; most often the training rows.
-        T0 : scalar, default=0
-            Level that is compared with.
-        T1 : scalar, default=1
-            Level whose effect is asked for.
-        level : float, default=0.9
-            Nominal coverage of the interval.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the units.
-
-        Returns
-        -------
-        average : AverageEffect
-            Named tuple of `estimate`, `lower`, `upper` and `standard_error`.
-
-        Raises
-        ------
-        ValueError
-            If a level is unknown or `level` is not between 0 and 1.
-
-        Notes
-        -----
-        The mean of the predicted effects is corrected by augmented inverse-propensity weighting:
-        by the mean over the training rows of ``1[t = T1] / e_1(x) (y - mu_1(x))`` minus the same of
-        T0. Each training row is predicted by the members that have not learned from it, if there
-        are any. The correction belongs to the population of the training rows. The interval is a
-        normal one.
-        """
-        _check_level(level)
-        effects = self._member_effects(X, T0, T1).mean(axis=0)
-        weight = _check_sample_weight(sample_weight, effects, ensure_non_negative=True)
-        contrast = np.zeros(len(self.treatments_))
-        contrast[list(self._arm_pair(T0, T1))] = -1.0, 1.0
-        if T0 == T1:
-            contrast[:] = 0.0
-        variance = contrast @ self._correction_covariance @ contrast
-        return average_effect(effects, weight, contrast @ self._correction, variance, level)
 
     def transform(self, X):
         """Representation of each unit.
@@ -629,7 +484,9 @@ class CFRRegressor(
         x = self._scaling.apply(covariates)
         if len(x) > MOST_ROWS:
             x = x[rng.choice(len(x), MOST_ROWS, replace=False)]
-        references = [(label, self._represent(rows)) for label, rows in self._reference.items()]
+        references = [
+            (label, self._represent(rows)) for label, rows in self._summary.reference.items()
+        ]
         seed = rng.randint(2**31 - 1)
         return closest_environment(self._represent(x), references, n_permutations, seed)
 
@@ -681,175 +538,60 @@ class CFRRegressor(
         self.alpha_, self.weight_decay_ = settings["alpha"], settings["weight_decay"]
         return settings
 
-    def _split_columns(self, X, treatment, environment, *, reset):
-        """Covariates (n, d) in float64, treatment and environment as they came, from X or beside."""
-        if not reset:
-            check_is_fitted(self)
-            validate_data(self, X, reset=False, skip_check_array=True)
-        columns = {"treatment": self.treatment_column, "environment": self.environment_column}
-        X, taken = take_columns(X, {f"{name}_column": c for name, c in columns.items()})
-        given = {"treatment": treatment, "environment": environment}
-        for name, column in columns.items():
-            if column is None:
-                continue
-            if given[name] is not None:
-                raise ValueError(
-                    f"{name} was passed although {name}_column={column!r} names a column of X. "
-                    "Use one of the two."
-                )
-            given[name] = taken[f"{name}_column"]
-        X = check_array(X, dtype=np.float64, estimator=self, input_name="X")
-        return X, given["treatment"], given["environment"]
-
-    def _read(self, X, y, treatment, environment, sample_weight, *, reset, levels=None):
-        """Validate what `fit` was given; learn the levels of the treatment if `reset`."""
-        validate_data(self, X, y, reset=reset, skip_check_array=True)
-        covariates, treatment, environment = self._split_columns(
-            X, treatment, environment, reset=reset
-        )
-        check_array(covariates, ensure_min_samples=2, estimator=self)
-        y = check_array(
-            column_or_1d(y, warn=True), ensure_2d=False, dtype=np.float64, input_name="y"
-        )
-        check_consistent_length(covariates, y)
-        if self.outcome == "binary" and not np.isin(y, (0.0, 1.0)).all():
-            raise ValueError("y must hold zeros and ones where outcome='binary'.")
-        if reset:
-            self._with_treatment = treatment is not None
-            self.treatments_ = np.array([0])
-            if self._with_treatment:
-                known = check_labels(treatment, covariates, "treatment")
-                self.treatments_ = treatment_levels(known if levels is None else levels)
-        arm = self._arms(treatment, covariates, "fit")
-        self.environments_ = None
-        position = np.zeros(len(y), dtype=np.int64)
-        if environment is not None:
-            labels = check_labels(environment, covariates, "environment")
-            self.environments_, position = np.unique(labels, return_inverse=True)
-        weight = _check_sample_weight(sample_weight, covariates, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("sample_weight must be positive in some row; all are zero.")
-        return _Data(covariates, y, arm, position, weight)
-
-    def _arms(self, treatment, X, method):
-        """Position (n,) of each row's level; raise where the treatment is missing but was seen."""
-        if not self._with_treatment:
-            return np.zeros(len(X), dtype=np.int64)
-        if treatment is None:
-            raise ValueError(
-                f"CFRRegressor was fitted with treatment, so {method} needs it too: pass "
-                "treatment=..., one level per row. Inside a Pipeline or a search, turn routing on "
-                "with sklearn.set_config(enable_metadata_routing=True), or name a column of X by "
-                "treatment_column. For effects use effect(X)."
-            )
-        if method == "predict" and np.ndim(treatment) == 0:
-            treatment = np.full(len(X), treatment)
-        labels = check_labels(treatment, X, "treatment")
-        return encode(labels, self.treatments_, "treatment")
-
-    def _arm_pair(self, T0, T1):
-        """Positions of two levels."""
-        if not self._with_treatment:
-            raise ValueError(
-                "CFRRegressor was fitted without treatment, so it knows of no effects. Pass "
-                "treatment to fit."
-            )
-        pair = [encode(np.asarray([T]), self.treatments_, name) for name, T in _named(T0, T1)]
-        return int(pair[0][0]), int(pair[1][0])
-
-    def _start(self, data):
-        """Scaling and untrained networks."""
+    def _start(self, data, settings):
+        """Scaling and seeds; returns untrained networks."""
         self._scaling = fit_scaling(data.X)
         self._y_center, self._y_scale = 0.0, 1.0
         if self.outcome == "continuous":
             self._y_center = float(data.y.mean())
-            self._y_scale = float(data.y.std()) if not is_constant(data.y[:, None])[0] else 1.0
+            self._y_scale = 1.0 if is_constant(data.y[:, None])[0] else float(data.y.std())
         rng = check_random_state(self.random_state)
         self._seeds = [int(rng.randint(2**31 - 1)) for _ in range(self.n_ensemble)]
-        self.__dict__.pop("_optimizer_state", None)
-        self.network_ = make_network(
-            data.X.shape[1],
-            len(self.treatments_),
-            self._seeds,
-            resolve_auto(self.get_params(deep=False), len(data.y)),
-            local_device(resolve_device(self.device)),
-            resolve_dtype(self.dtype),
+        device = local_device(resolve_device(self.device))
+        n_features, n_arms = data.X.shape[1], len(self.treatments_)
+        return make_network(
+            n_features, n_arms, self._seeds, settings, device, resolve_dtype(self.dtype)
         )
 
-    def _train(self, data, optimizer, seeds, settings, passes=None):
-        """Train the networks and record the curves."""
-        rows = Rows(
-            self._scaling.apply(data.X),
-            (data.y - self._y_center) / self._y_scale,
-            data.arm,
-            data.environment,
-            data.weight,
-        )
+    def _learn(self, network, optimizer, data, seeds, settings, passes=None):
+        """Train the networks, then store them, the curves and a summary of the rows."""
+        x = self._scaling.apply(data.X)
+        y = (data.y - self._y_center) / self._y_scale
+        rows = Rows(x, y, data.arm, data.environment, data.weight)
         history, member_rows = train_network(
-            self.network_, optimizer, rows, seeds, settings, passes=passes
+            network, optimizer, rows, seeds, settings, passes=passes
         )
-        self.best_epoch_ = None
-        if "validation" in history:
-            self.best_epoch_ = history["validation"].argmin(axis=0) + 1
+        self.network_ = network
+        validation = history.get("validation")
+        self.best_epoch_ = None if validation is None else validation.argmin(axis=0) + 1
         for name, values in history.items():
             earlier = self.loss_curve_.get(name, np.empty(0))
             self.loss_curve_[name] = np.append(earlier, values.mean(axis=1))
         self.n_epochs_ = len(self.loss_curve_["loss"])
-        return member_rows
+        if np.bincount(data.arm, minlength=len(self.treatments_)).min() >= 2:
+            self._summarize(x, data, member_rows.validation)
 
-    def _describe(self, data, member_rows):
+    def _summarize(self, x, data, held_out):
         """Remember of the training rows what averages, intervals and drift need."""
-        x = self._scaling.apply(data.X)
-        outcomes = self._outcomes(data.X)  # (n_members, n, n_arms)
-        differences = outcomes[:, :, :, None] - outcomes[:, :, None, :]
-        n_members, n_arms = outcomes.shape[0], outcomes.shape[2]
-        ddof = 1 if n_members > 1 else 0
-        self._average_variance = differences.var(axis=0, ddof=ddof).mean(axis=0)
-        self._reference = self._choose_reference(x, data.environment)
+        outcomes = self._outcomes(data.X)
+        n_arms = len(self.treatments_)
         self.propensity_ = None
-        self._correction, self._correction_covariance = np.zeros(n_arms), np.zeros((n_arms, n_arms))
+        mean, covariance = np.zeros(n_arms), np.zeros((n_arms, n_arms))
         if self._with_treatment:
             model = LogisticRegression(C=0.1, max_iter=1000)
-            model = clone(self.propensity) if self.propensity is not None else model
+            model = model if self.propensity is None else clone(self.propensity)
             self.propensity_ = model.fit(x, data.arm)
-            corrections = outcome_corrections(
-                data.y,
-                data.arm,
-                held_out_mean(outcomes, member_rows.validation),
-                self.propensity_.predict_proba(x),
+            mean, covariance = mean_correction(
+                data.y, data.arm, data.weight, outcomes, held_out, model.predict_proba(x)
             )
-            share = data.weight / data.weight.sum()
-            self._correction = share @ corrections
-            centered = share[:, None] * (corrections - self._correction)
-            self._correction_covariance = centered.T @ centered
-
-    def _choose_reference(self, x, environment):
-        """Scaled rows by environment, and of their mixture under the key None."""
-        rng = np.random.default_rng(self._seeds[0])
-
-        def some(rows):
-            return x[rng.permutation(rows)[:MOST_ROWS]]
-
-        reference = {None: some(np.arange(len(x)))}
-        if self.environments_ is not None and len(self.environments_) > 1:
-            for position, label in enumerate(self.environments_.tolist()):
-                rows = np.flatnonzero(environment == position)
-                if len(rows) > 1:
-                    reference[label] = some(rows)
-        return reference
+        reference = reference_rows(x, data.environment, self.environments_, self._seeds[0])
+        self._summary = Summary(effect_variance(outcomes), mean, covariance, reference)
 
     def _outcomes(self, covariates):
         """Outcomes (n_members, n, n_arms) in the units of y."""
         x = self._tensor(self._scaling.apply(covariates))
         outcomes = evaluate(self.network_, x, binary=self.outcome == "binary")
         return outcomes.cpu().double().numpy() * self._y_scale + self._y_center
-
-    def _member_effects(self, X, T0, T1):
-        """Effects (n_members, n)."""
-        covariates, _, _ = self._split_columns(X, None, None, reset=False)
-        first, second = self._arm_pair(T0, T1)
-        outcomes = self._outcomes(covariates)
-        return outcomes[:, :, second] - outcomes[:, :, first]
 
     def _represent(self, x):
         """Representations (n, n_members * n_units) of scaled covariates."""
@@ -864,14 +606,3 @@ class CFRRegressor(
 def _seed_of_call(seed, call):
     """Seed of a member for the given call of `partial_fit`."""
     return int(np.random.SeedSequence((seed, call)).generate_state(1)[0])
-
-
-def _named(T0, T1):
-    """Names and values of the two levels of an effect."""
-    return (("T0", T0), ("T1", T1))
-
-
-def _check_level(level):
-    """Raise unless the coverage of an interval is between 0 and 1."""
-    if not isinstance(level, Real) or not 0 < level < 1:
-        raise ValueError(f"level must be a number between 0 and 1, found {level!r}.")

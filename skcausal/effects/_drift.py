@@ -2,8 +2,8 @@
 
 References
 ----------
-A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schölkopf and A. Smola (2012). A kernel two-sample test.
-JMLR 13, 723-773.
+A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schölkopf and A. Smola (2012). A kernel two-sample
+test. JMLR 13, 723-773.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-
 from sklearn.metrics.pairwise import euclidean_distances
 
 MOST_ROWS = 500

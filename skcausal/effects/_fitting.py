@@ -81,15 +81,21 @@ def make_network(
     ).to(device)
 
 
-def make_optimizer(network: CFRNetwork, settings: dict) -> torch.optim.AdamW:
-    """AdamW that decays the weight matrices alone."""
+def make_optimizer(
+    network: CFRNetwork, settings: dict, state: dict | None = None
+) -> torch.optim.AdamW:
+    """AdamW that decays the weight matrices alone; `state` is that of an earlier one."""
     weights = [p for name, p in network.named_parameters() if ".weights." in name]
     biases = [p for name, p in network.named_parameters() if ".weights." not in name]
     groups = [
         {"params": weights, "weight_decay": settings["weight_decay"]},
         {"params": biases, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings["learning_rate"], fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=settings["learning_rate"], fused=True)
+    if state is not None:
+        described = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": described})
+    return optimizer
 
 
 def train_network(

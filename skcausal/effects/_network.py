@@ -54,7 +54,8 @@ class CFRNetwork(nn.Module):
         dtype: torch.dtype,
     ):
         super().__init__()
-        options = {"activation": activation, "dropout": dropout, "dtype": dtype}
+        options: dict = {"activation": activation, "dropout": dropout, "dtype": dtype}
+        self.n_members = len(generators)
         self.normalize = normalize
         self.effect_head = effect_head
         self.encoder = MemberMLP(
@@ -66,7 +67,7 @@ class CFRNetwork(nn.Module):
         )
 
     def represent(self, x: torch.Tensor, generators=None) -> torch.Tensor:
-        """Representations (n_members, n, n_units) of scaled covariates (n_members, n, n_features)."""
+        """Representations (n_members, n, n_units) of covariates (n_members, n, n_features)."""
         z = self.encoder(x, generators)
         return z / z.norm(dim=-1, keepdim=True).clamp_min(1e-6) if self.normalize else z
 
@@ -122,7 +123,7 @@ def evaluate(network: CFRNetwork, x: torch.Tensor, *, binary: bool) -> torch.Ten
     outcomes : Tensor of shape (n_members, n, n_arms)
         Scaled outcomes, or probabilities.
     """
-    n_members = len(network.heads[0].weights[0])
+    n_members = network.n_members
     with torch.no_grad():
         pieces = [
             network.outcomes(network.represent(piece.expand(n_members, *piece.shape)))
@@ -134,7 +135,7 @@ def evaluate(network: CFRNetwork, x: torch.Tensor, *, binary: bool) -> torch.Ten
 
 def represent(network: CFRNetwork, x: torch.Tensor) -> torch.Tensor:
     """Representations (n_members, n, n_units) without gradients, as in :func:`evaluate`."""
-    n_members = len(network.heads[0].weights[0])
+    n_members = network.n_members
     with torch.no_grad():
         pieces = [
             network.represent(piece.expand(n_members, *piece.shape))

@@ -152,7 +152,7 @@ class Objective:
         return (y_pred - y) ** 2
 
     def _pad_validation_rows(self, arm: np.ndarray):
-        """Validation rows, their levels and weights, filled up to equal numbers by weights of 0."""
+        """Fill the validation rows up to equal numbers: rows, levels, and weights (0)."""
         longest = max(map(len, self.rows.validation))
         rows = np.zeros((len(self.seeds), longest), dtype=np.int64)
         real = np.zeros(rows.shape, dtype=bool)

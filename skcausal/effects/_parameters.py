@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def _is_auto(value) -> bool:
 
 def _check_number(name, value, low, high, inclusive, also="") -> None:
     """Raise unless a value is a finite number in its range."""
-    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be {also}a number, found {value!r}.")
     above = value >= low if inclusive else value > low
     if not (np.isfinite(value) and above and value < high):

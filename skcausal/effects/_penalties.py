@@ -1,14 +1,14 @@
 """Discrepancies between groups of representations, for all members of an ensemble at once.
 
-Each function takes the representations ``z`` (n_members, n_rows, n_units) of one batch and the group
-of each row, an integer tensor (n_rows,) that all members share, and returns one discrepancy per
-member (n_members,): the mean over all pairs of groups, so that its size does not depend on their
-number. Every group has at least two rows.
+Each function takes the representations ``z`` (n_members, n_rows, n_units) of one batch and the
+group of each row, an integer tensor (n_rows,) that all members share, and returns one discrepancy
+per member (n_members,): the mean over all pairs of groups, so that its size does not depend on
+their number. Every group has at least two rows.
 
 References
 ----------
-A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schölkopf and A. Smola (2012). A kernel two-sample test.
-JMLR 13, 723-773. Lemma 6: the unbiased estimate of MMD^2.
+A. Gretton, K. M. Borgwardt, M. J. Rasch, B. Schölkopf and A. Smola (2012). A kernel two-sample
+test. JMLR 13, 723-773. Lemma 6: the unbiased estimate of MMD^2.
 
 M. Cuturi (2013). Sinkhorn distances: lightspeed computation of optimal transport. NeurIPS 26.
 
@@ -45,7 +45,8 @@ def linear_mmd(z: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
         Mean over the pairs of groups.
     """
     means = _membership(groups, z).T @ z  # (n_members, n_groups, n_units)
-    return _mean_over_pairs(squared_distances(means, means))
+    first, second = _pairs(means.shape[1])
+    return ((means[:, first] - means[:, second]) ** 2).sum(dim=2).mean(dim=1)
 
 
 def rbf_mmd(z: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
@@ -68,7 +69,9 @@ def rbf_mmd(z: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     between = groups[:, None] != groups[None, :]
     bandwidth = distances.detach()[:, between].median(dim=1).values.clamp_min(1e-6)
     kernel = torch.exp(-distances / bandwidth[:, None, None])
-    return _mean_over_pairs(mmd_from_kernel(kernel, groups))
+    mmd = mmd_from_kernel(kernel, groups)
+    first, second = _pairs(mmd.shape[1])
+    return mmd[:, first, second].mean(dim=1)
 
 
 def mmd_from_kernel(kernel: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
@@ -208,8 +211,7 @@ def _membership(groups: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return membership / membership.sum(dim=0)
 
 
-def _mean_over_pairs(discrepancies: torch.Tensor) -> torch.Tensor:
-    """Mean above the diagonal of a batch of matrices."""
-    n_groups = discrepancies.shape[-1]
-    rows, columns = torch.triu_indices(n_groups, n_groups, offset=1)
-    return discrepancies[:, rows, columns].mean(dim=1)
+def _pairs(n_groups: int) -> tuple[list[int], list[int]]:
+    """First and second group of every pair."""
+    pairs = [(g, h) for g in range(n_groups) for h in range(g)]
+    return [g for g, _ in pairs], [h for _, h in pairs]

@@ -31,7 +31,8 @@ def resolve_device(device) -> torch.device:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
         raise ValueError(
-            f"device must be 'auto' or a device of torch such as 'cpu' or 'cuda:0', found {device!r}."
+            "device must be 'auto' or a device of torch such as 'cpu' or 'cuda:0', found "
+            f"{device!r}."
         ) from None
     if resolved.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r} is not available here. Use device='cpu' or 'auto'.")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-ACTIVATIONS = {"elu": F.elu, "relu": F.relu, "silu": F.silu, "tanh": torch.tanh}
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "elu": F.elu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
 
 
 class MemberMLP(nn.Module):
@@ -52,7 +58,7 @@ class MemberMLP(nn.Module):
         gain = math.sqrt(2.0) if activation == "relu" else 1.0
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for n_in, n_out in zip(sizes[:-1], sizes[1:]):
+        for n_in, n_out in pairwise(sizes):
             # float64, so that both precisions start from the same weights.
             draws = [torch.randn(n_in, n_out, generator=g, dtype=torch.float64) for g in generators]
             weight = gain / math.sqrt(3 * n_in) * torch.stack(draws)
