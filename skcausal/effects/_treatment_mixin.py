@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from skcausal.effects._metadata import check_labels, encode, take_columns, treatment_levels
+from skcausal._labels import check_labels, split_columns
+from skcausal.effects._metadata import check_levels, positions_of
 
 
 class TrainingData(NamedTuple):
@@ -54,18 +55,17 @@ class TreatmentMixin:
         if not reset:
             check_is_fitted(self)
             validate_data(self, X, reset=False, skip_check_array=True)
-        columns = {"treatment": self.treatment_column, "environment": self.environment_column}
-        X, taken = take_columns(X, {f"{name}_column": c for name, c in columns.items()})
         given = {"treatment": treatment, "environment": environment}
-        for name, column in columns.items():
-            if column is None:
-                continue
+        columns = {f"{name}_column": getattr(self, f"{name}_column") for name in given}
+        taken, X = split_columns(X, columns)
+        for argument, values in taken.items():
+            name = argument.removesuffix("_column")
             if given[name] is not None:
                 raise ValueError(
-                    f"{name} was passed although {name}_column={column!r} names a column of X. "
-                    "Use one of the two."
+                    f"{name} was passed although {argument}={columns[argument]!r} names a column "
+                    "of X. Use one of the two."
                 )
-            given[name] = taken[f"{name}_column"]
+            given[name] = values
         X = check_array(X, dtype=np.float64, estimator=self, input_name="X")
         return X, given["treatment"], given["environment"]
 
@@ -86,14 +86,15 @@ class TreatmentMixin:
             self._with_treatment = treatment is not None
             self.treatments_ = np.array([0])
             if self._with_treatment:
-                known = check_labels(treatment, covariates, "treatment")
-                self.treatments_ = treatment_levels(known if levels is None else levels)
+                _, known = check_labels(treatment, len(y), name="treatment")
+                if levels is not None:
+                    _, known = check_labels(levels, len(levels), name="treatments")
+                self.treatments_ = check_levels(known, len(y))
         arm = self._arms(treatment, covariates, "fit")
         self.environments_ = None
         position = np.zeros(len(y), dtype=np.int64)
         if environment is not None:
-            labels = check_labels(environment, covariates, "environment")
-            self.environments_, position = np.unique(labels, return_inverse=True)
+            position, self.environments_ = check_labels(environment, len(y), name="environment")
         weight = _check_sample_weight(sample_weight, covariates, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("sample_weight must be positive in some row; all are zero.")
@@ -112,8 +113,8 @@ class TreatmentMixin:
             )
         if method == "predict" and np.ndim(treatment) == 0:
             treatment = np.full(len(X), treatment)
-        labels = check_labels(treatment, X, "treatment")
-        return encode(labels, self.treatments_, "treatment")
+        codes, levels = check_labels(treatment, len(X), name="treatment")
+        return positions_of(levels, self.treatments_, "treatment")[codes]
 
     def _arm_pair(self, T0, T1):
         """Positions of two levels."""
@@ -122,6 +123,6 @@ class TreatmentMixin:
                 f"{type(self).__name__} was fitted without treatment, so it knows of no "
                 "effects. Pass treatment to fit."
             )
-        first = encode(np.asarray([T0]), self.treatments_, "T0")
-        second = encode(np.asarray([T1]), self.treatments_, "T1")
+        first = positions_of(np.array([T0]), self.treatments_, "T0")
+        second = positions_of(np.array([T1]), self.treatments_, "T1")
         return int(first[0]), int(second[0])
