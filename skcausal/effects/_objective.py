@@ -85,7 +85,9 @@ class Objective:
         self.binary, self.dropout = binary, dropout
         first = np.unique(stratum, return_index=True)[1]
         self.arm_of_stratum = arm[first]
-        self.environment_of_stratum = np.unique(environment[first], return_inverse=True)[1]
+        # Strata tell environments apart only where these are aligned.
+        environments = environment[first] if env_alpha > 0 else np.zeros_like(first)
+        self.environment_of_stratum = np.unique(environments, return_inverse=True)[1]
         self.aligns_arms = alpha > 0 and len(np.unique(self.arm_of_stratum)) > 1
         self.aligns_environments = env_alpha > 0 and self.environment_of_stratum.max() > 0
         self.row_weight = weight * _share_weights(weight, arm, n_arms, reweight)
@@ -191,4 +193,5 @@ def _share_weights(
     levels = torch.from_numpy(arm).to(weight.device)
     totals = torch.zeros(n_arms, dtype=weight.dtype, device=weight.device)
     totals = totals.index_add(0, levels, weight)
-    return len(weight) / int((totals > 0).sum()) / totals[levels]
+    factors = len(weight) / int((totals > 0).sum()) / totals
+    return torch.where(totals > 0, factors, 0.0)[levels]  # rows of weight zero alone: none

@@ -26,7 +26,7 @@ GROUPS = torch.tensor([0, 1, 2, 1, 0, 2, 2, 1, 1, 0, 1])
 BLOCKS = torch.tensor([0, 0, 0, 1, 1, 1, 0, 1, 0, 0, 1])
 
 
-def random_z(seed, n_rows=len(GROUPS), n_members=2, n_units=3):
+def random_z(seed, n_rows=11, n_members=2, n_units=3):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(n_members, n_rows, n_units, generator=generator, dtype=torch.float64)
 
@@ -196,10 +196,11 @@ def test_plan_approaches_the_optimal_assignment(seed):
     for regularization in (0.3, 0.03, 0.003):
         plan = transport_plan(cost, regularization, 3000)
         gaps.append(float((plan * cost).sum()) - optimum)
-    assert gaps[0] > gaps[1] > gaps[2] > -1e-9
-    # The entropy of a plan is between log(n) and 2 log(n).
-    assert gaps[2] <= 0.003 * float(cost.mean()) * math.log(8)
-    assert gaps[2] < 0.01 * optimum
+    assert gaps[0] > gaps[1] > gaps[2]
+    # The last plan serves its rows nearly, so that it can be cheaper than the optimum, a little.
+    # Entropies of plans are between log(n) and 2 log(n).
+    assert abs(gaps[2]) <= 0.003 * float(cost.mean()) * math.log(8)
+    assert abs(gaps[2]) < 0.01 * optimum
 
 
 @pytest.mark.parametrize("seed", range(2))
