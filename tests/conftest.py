@@ -4,12 +4,13 @@ import hypothesis
 import numpy as np
 import pytest
 import sklearn
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from skcausal.base import InterventionMixin
 from skcausal.compose import IgnoreInterventions, TransformedVariables
 from skcausal.datasets import make_linear_scm
+from skcausal.effects import CFRRegressor
 from skcausal.interventions import check_interventions
 from skcausal.prediction import AdditiveShift, ConditionalRidge, InterventionRidge, NoEffect
 from skcausal.structure import GES, GIES, IGSP, PC, BootstrapEnsemble, FullGraph, KnownGraph
@@ -20,7 +21,7 @@ hypothesis.settings.load_profile("skcausal")
 
 N_VARIABLES = 4
 
-# Every public estimator stands here once; test_common.py asserts that none is missing.
+# Every public estimator stands in one of the lists; test_common.py asserts that none is missing.
 ESTIMATORS = [
     AdditiveShift(),
     BootstrapEnsemble(FullGraph(), n_bootstrap=3, random_state=0),
@@ -36,11 +37,41 @@ ESTIMATORS = [
     PC(),
     TransformedVariables(InterventionRidge()),
 ]
+EFFECT_ESTIMATORS = [
+    CFRRegressor(
+        representation_layers=(16,),
+        head_layers=(8,),
+        batch_size=20,
+        max_epochs=20,
+        n_ensemble=2,
+        random_state=0,
+    )
+]
 
 
 def name_of(estimator):
     """Identify an estimator in the names of tests."""
     return type(estimator).__name__
+
+
+def fit_on(estimator, data):
+    """Fit a clone, whatever the family of the estimator: rows set by hand are the treated ones."""
+    estimator = clone(estimator)
+    if isinstance(estimator, CFRRegressor):
+        return estimator.fit(data.X, data.X.sum(axis=1), treatment=treated(data))
+    return estimator.fit(data.X, interventions=data.interventions)
+
+
+def predict_on(estimator, data):
+    """Predict the rows that the estimator was fitted on."""
+    if isinstance(estimator, CFRRegressor):
+        return estimator.predict(data.X, treatment=treated(data))
+    return estimator.predict(data.X, interventions=data.interventions)
+
+
+def treated(data):
+    """Whether a row was intervened on."""
+    return data.interventions.any(axis=1)
 
 
 @pytest.fixture(scope="session")

@@ -54,9 +54,12 @@ class TreatmentMixin:
         """Covariates (n, d) in float64; treatment and environment as they came."""
         if not reset:
             check_is_fitted(self)
-            validate_data(self, X, reset=False, skip_check_array=True)
         given = {"treatment": treatment, "environment": environment}
         columns = {f"{name}_column": getattr(self, f"{name}_column") for name in given}
+        if not any(column is not None for column in columns.values()):
+            X = validate_data(self, X, dtype=np.float64, reset=reset)
+            return X, treatment, environment
+        validate_data(self, X, reset=reset, skip_check_array=True)
         taken, X = split_columns(X, columns)
         for argument, values in taken.items():
             name = argument.removesuffix("_column")
@@ -71,7 +74,10 @@ class TreatmentMixin:
 
     def _read(self, X, y, treatment, environment, sample_weight, *, reset, levels=None):
         """Validate what `fit` was given; learn the levels of the treatment if `reset`."""
-        validate_data(self, X, y, reset=reset, skip_check_array=True)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
         covariates, treatment, environment = self._split_columns(
             X, treatment, environment, reset=reset
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +25,29 @@ def save_checkpoint(
     Parameters
     ----------
     path : str or path-like
-        The file; an existing one is replaced in one step once the new one is complete.
+        The file; an existing one is replaced in one step once the new one is complete. Its folder
+        is made where it is missing.
     tensors : mapping of str to Tensor
-        What to store.
+        What to store. They may share memory; each is stored in full.
     header : mapping of str to object
         Whatever JSON can hold.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # In the same folder, because a file cannot be renamed across file systems.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(stored, temporary, metadata={_HEADER: json.dumps(dict(header))})
-        with open(temporary, "rb") as file:
+    metadata = {_HEADER: json.dumps(dict(header))}
+    # Clones, since safetensors refuses tensors that share memory, such as tied weights.
+    stored = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    with _file_beside(path) as temporary:
+        save_file(stored, temporary, metadata=metadata)
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def load_checkpoint(
@@ -67,15 +71,49 @@ def load_checkpoint(
 
     Raises
     ------
+    OSError
+        If the file does not exist or cannot be read.
     ValueError
-        If the file is no checkpoint.
+        If it is no checkpoint.
     """
+    with open(path, "rb"):  # the error of safe_open does not name the file
+        pass
     try:
         with safe_open(os.fspath(path), framework="pt", device=str(device)) as file:
-            header = (file.metadata() or {}).get(_HEADER)
+            metadata = (file.metadata() or {}).get(_HEADER)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{str(path)!r} is not a readable checkpoint: {error}") from None
-    if header is None:
+        raise ValueError(f"{str(path)!r} is not a readable checkpoint: {error}.") from None
+    try:
+        header = json.loads(metadata or "")
+    except json.JSONDecodeError:
+        header = None
+    if not isinstance(header, dict):
         raise ValueError(f"{str(path)!r} is a safetensors file, but no checkpoint of skcausal.")
-    return tensors, json.loads(header)
+    return tensors, header
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError now rather than after hours of computation if a file cannot be written."""
+    with _file_beside(path) as temporary:
+        temporary.touch()
+
+
+@contextmanager
+def _file_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Name of a temporary file in the folder of `path`, which is made, and removed in the end.
+
+    In the same folder, because a file cannot be renamed across file systems.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"The checkpoint {str(path)!r} cannot be written: {reason}."
+        raise OSError(message) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -34,7 +34,12 @@ def resolve_device(device) -> torch.device:
             "device must be 'auto' or a device of torch such as 'cpu' or 'cuda:0', found "
             f"{device!r}."
         ) from None
-    if resolved.type == "cuda" and not torch.cuda.is_available():
+    try:
+        # torch knows the names of devices that this machine lacks.
+        usable = torch.zeros(1, device=resolved).cpu().device.type == "cpu"
+    except (RuntimeError, AssertionError, ValueError):
+        usable = False
+    if not usable:
         raise ValueError(f"device={device!r} is not available here. Use device='cpu' or 'auto'.")
     return resolved
 

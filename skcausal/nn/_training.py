@@ -13,12 +13,12 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from skcausal.nn._checkpoint import load_checkpoint, save_checkpoint
-from skcausal.nn._distributed import process_group
+from skcausal.nn._best_epoch import BestEpochs
+from skcausal.nn._checkpoint import check_writable, load_checkpoint
+from skcausal.nn._distributed import from_first_process, mean_over_processes, process_group
+from skcausal.nn._training_state import Terms, TrainingState
 
 _SECONDS_BETWEEN_CHECKPOINTS = 5.0
-
-Terms = dict[str, torch.Tensor]
 
 
 def warmup_cosine(n_steps: int, n_warmup: int = 20) -> Callable[[int], float]:
@@ -29,7 +29,7 @@ def warmup_cosine(n_steps: int, n_warmup: int = 20) -> Callable[[int], float]:
     n_steps : int
         Number of optimizer steps in all.
     n_warmup : int, default=20
-        Steps until the full rate is reached.
+        Steps until the full rate is reached; 0 for none.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def warmup_cosine(n_steps: int, n_warmup: int = 20) -> Callable[[int], float]:
 
     def factor(step: int) -> float:
         cosine = 0.5 * (1.0 + math.cos(math.pi * min(step, n_steps) / n_steps))
-        return cosine * min(1.0, (step + 1) / n_warmup)
+        return cosine * min(1.0, (step + 1) / max(1, n_warmup))
 
     return factor
 
@@ -69,12 +69,12 @@ def train(
     batch_loss : callable
         ``batch_loss(module, batch)`` returns the terms of the loss by name, each a scalar, or of
         shape (n_members,) for an ensemble whose parameters all have the member as leading axis.
-        "loss" is minimised (its sum over the members); the others are recorded. It has to call the
-        module that it is given, which several processes wrap.
+        "loss" is minimised (its sum over the members); the others are recorded, and are the same in
+        every batch. It has to call the module that it is given, which several processes wrap.
     epoch_batches : callable
         ``epoch_batches(epoch, rank, world_size)`` yields the batches of an epoch, or this process's
-        share of them. All their randomness has to be a function of the epoch: then a resumed run
-        sees what an uninterrupted one does.
+        share of them: equally many in each process, and one at least. All their randomness has to
+        be a function of the epoch: then a resumed run sees what an uninterrupted one does.
     optimizer : torch.optim.Optimizer
         Optimizer of the module's parameters.
     n_epochs : int
@@ -83,15 +83,18 @@ def train(
         ``schedule(step)`` multiplies the optimizer's learning rates. Default: constant.
     validation_loss : callable, default=None
         ``validation_loss(module)`` after each epoch, without gradients: a scalar or (n_members,).
-        In the end each member gets back the parameters of its best epoch.
+        In the end each member gets back the parameters of its best epoch; with a scalar the module
+        gets its buffers back, too. :func:`best_epoch` tells which one it was.
     n_iter_no_change : int, default=None
         A member stops after so many epochs without a new best one; from then on nothing that
-        happens to it counts. Training ends when all have stopped. Default: never.
+        happens to it counts. Training ends when all have stopped. Needs `validation_loss`.
+        Default: never.
     tol : float, default=0.0
         By how much a validation loss must fall below the best so far to count.
     checkpoint : str or path-like, default=None
         File for the state of the training, written after an epoch, at most every five seconds, and
-        after the last. If it exists, training goes on from there, bit-identically.
+        after the last. If it exists, training goes on from there; bit-identically, if the device
+        and the number of processes are the same. A finished one is returned as it is.
     fingerprint : str, default=""
         Identifies data and settings: a checkpoint with another one is refused.
     verbose : bool, default=False
@@ -102,181 +105,122 @@ def train(
     Returns
     -------
     history : dict of str to Tensor
-        Mean of each term over the batches of each epoch, of shape (n_epochs_run,) or (n_epochs_run,
-        n_members), in float64; "validation" besides, if there is one.
+        Mean of each term over the batches (of all processes) of each epoch, of shape
+        (n_epochs_run,) or (n_epochs_run, n_members), in float64 on the CPU; "validation" besides,
+        if there is one. Empty if no epoch was run.
 
     Raises
     ------
     FloatingPointError
-        If the loss is not finite.
+        If the loss, or the validation loss, of a member that has not stopped is not finite.
     ValueError
-        If the checkpoint belongs to another training.
+        If the checkpoint is none, or belongs to another training; if there are no batches; if the
+        validation loss has members that the parameters lack.
+    OSError
+        If the checkpoint cannot be written, before training begins, or read.
 
     Notes
     -----
     Under ``torchrun`` the module is wrapped in DistributedDataParallel, the gradients are averaged
-    over the processes, and the first process writes the checkpoint.
+    over the processes, and the first process reads and writes the checkpoint.
+
+    If training fails or is interrupted, the module is left as it is at that moment; the optimizer
+    has its learning rates back in any case, and no gradients are kept.
     """
     device = next(module.parameters()).device
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-    state = _State(module, optimizer)
-    if checkpoint is not None and os.path.exists(checkpoint):
-        state.load(checkpoint, fingerprint, device)
+    learning_rates = _LearningRates(optimizer, schedule)
+    state = TrainingState(module, optimizer, BestEpochs(n_iter_no_change, tol))
     with process_group(device) as (rank, world_size):
+        if checkpoint is not None:
+            found = from_first_process(lambda: _find_checkpoint(checkpoint), device)
+            if found is not None:
+                state.load(checkpoint, *found, fingerprint)
         wrapped = DistributedDataParallel(module) if world_size > 1 else module
         last_saved = time.monotonic()
         progress = _progress_bar(n_epochs, state.epoch, verbose and rank == 0, description)
         try:
-            while state.epoch < n_epochs and not state.stopped(n_iter_no_change):
-                totals: Terms = {}
-                n_batches = 0
-                module.train()
-                for batch in epoch_batches(state.epoch, rank, world_size):
-                    factor = 1.0 if schedule is None else schedule(state.step)
-                    for group, rate in zip(optimizer.param_groups, base_rates):
-                        group["lr"] = rate * factor
-                    terms = batch_loss(wrapped, batch)
-                    optimizer.zero_grad(set_to_none=True)
-                    terms["loss"].sum().backward()
-                    optimizer.step()
-                    state.step += 1
-                    n_batches += 1
-                    for name, value in terms.items():
-                        totals[name] = totals.get(name, 0.0) + value.detach()
-                means = {name: (total / n_batches).double() for name, total in totals.items()}
-                _check_finite(means["loss"], state.epoch)
+            while state.epoch < n_epochs and not state.best_epochs.stopped:
+                batches = epoch_batches(state.epoch, rank, world_size)
+                means = _run_epoch(wrapped, batch_loss, batches, optimizer, learning_rates, state)
+                if world_size > 1:
+                    means = mean_over_processes(means)
+                means = {name: mean.cpu().double() for name, mean in means.items()}
+                state.check_finite("training", means["loss"])
                 if validation_loss is not None:
                     module.eval()
                     with torch.no_grad():
-                        loss = validation_loss(module)
+                        loss = validation_loss(module).clone()
                     if world_size > 1:
                         dist.broadcast(loss, src=0)
-                    state.keep_best(loss, n_iter_no_change, tol)
-                    means["validation"] = loss.double()
+                    means["validation"] = loss.cpu().double()
+                    state.check_finite("validation", means["validation"])
+                    state.keep_best(means["validation"])
                 state.record(means)
                 progress.update(loss=f"{float(means['loss'].mean()):.4g}")
                 due = time.monotonic() - last_saved >= _SECONDS_BETWEEN_CHECKPOINTS
-                last = state.epoch == n_epochs or state.stopped(n_iter_no_change)
+                last = state.epoch == n_epochs or state.best_epochs.stopped
                 if checkpoint is not None and rank == 0 and (due or last):
                     state.save(checkpoint, fingerprint)
                     last_saved = time.monotonic()
         finally:
             progress.close()
-            for group, rate in zip(optimizer.param_groups, base_rates):
-                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            learning_rates(None)
     state.restore_best()
     module.eval()
     return state.history()
 
 
-class _State:
-    """All that a training has to remember between epochs."""
+class _LearningRates:
+    """Sets the learning rates of an optimizer to those of a step, or to what they were."""
 
-    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer):
-        self.module = module
+    def __init__(self, optimizer: torch.optim.Optimizer, schedule: Callable[[int], float] | None):
         self.optimizer = optimizer
-        self.epoch = 0
-        self.step = 0
-        self.records: dict[str, list[torch.Tensor]] = {}
-        self.best: dict[str, torch.Tensor] = {}
-        self.best_loss: torch.Tensor | None = None
-        self.stale: torch.Tensor | None = None
+        self.schedule = schedule
+        self.base = [group["lr"] for group in optimizer.param_groups]
 
-    def stopped(self, n_iter_no_change: int | None) -> bool:
-        """Whether no member has had a new best epoch for long."""
-        if n_iter_no_change is None or self.stale is None:
-            return False
-        return bool((self.stale >= n_iter_no_change).all())
-
-    def keep_best(self, loss: torch.Tensor, n_iter_no_change: int | None, tol: float) -> None:
-        """Remember the parameters of the members whose validation loss is the lowest so far."""
-        parameters = dict(self.module.named_parameters())
-        if self.best_loss is None or self.stale is None:
-            self.best = {name: p.detach().clone() for name, p in parameters.items()}
-            self.best_loss = loss.clone()
-            self.stale = torch.zeros_like(loss, dtype=torch.long)
-            return
-        improved = loss < self.best_loss - tol
-        if n_iter_no_change is not None:
-            improved &= self.stale < n_iter_no_change
-        self.stale = torch.where(improved, 0, self.stale + 1)
-        self.best_loss = torch.where(improved, loss, self.best_loss)
-        if improved.any():
-            members = improved.nonzero()[:, 0] if improved.ndim else slice(None)
-            for name, p in parameters.items():
-                self.best[name][members] = p.detach()[members]
-
-    def restore_best(self) -> None:
-        """Give the module the parameters of its best epochs."""
-        with torch.no_grad():
-            for name, p in self.module.named_parameters():
-                if name in self.best:
-                    p.copy_(self.best[name])
-
-    def record(self, means: Terms) -> None:
-        """Close an epoch."""
-        for name, value in means.items():
-            self.records.setdefault(name, []).append(value.cpu())
-        self.epoch += 1
-
-    def history(self) -> dict[str, torch.Tensor]:
-        """Every term over the epochs."""
-        return {name: torch.stack(values) for name, values in self.records.items()}
-
-    def save(self, path: str | os.PathLike[str], fingerprint: str) -> None:
-        """Write a checkpoint."""
-        optimizer = self.optimizer.state_dict()["state"]
-        tensors = {f"module.{name}": t for name, t in self.module.state_dict().items()}
-        tensors |= {f"best.{name}": t for name, t in self.best.items()}
-        tensors |= {f"history.{name}": t for name, t in self.history().items()}
-        tensors |= {
-            f"optimizer.{number}.{name}": torch.as_tensor(value)
-            for number, values in optimizer.items()
-            for name, value in values.items()
-        }
-        if self.best_loss is not None and self.stale is not None:
-            tensors |= {"best_loss": self.best_loss, "stale": self.stale}
-        header = {"fingerprint": fingerprint, "epoch": self.epoch, "step": self.step}
-        save_checkpoint(path, tensors, header)
-
-    def load(self, path: str | os.PathLike[str], fingerprint: str, device: torch.device) -> None:
-        """Continue from a checkpoint."""
-        tensors, header = load_checkpoint(path, device)
-        if header.get("fingerprint") != fingerprint:
-            raise ValueError(
-                f"The checkpoint {str(path)!r} belongs to another training: the data, the "
-                "parameters or the random_state differ. Remove the file or name another one."
-            )
-        parts = _by_prefix(tensors)
-        self.module.load_state_dict(parts["module"])
-        self.best = parts.get("best", {})
-        self.records = {k: list(v.cpu()) for k, v in parts.get("history", {}).items()}
-        self.best_loss, self.stale = tensors.get("best_loss"), tensors.get("stale")
-        self.epoch, self.step = header["epoch"], header["step"]
-        optimizer: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in parts.get("optimizer", {}).items():
-            number, name = key.split(".", 1)
-            optimizer.setdefault(int(number), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
+    def __call__(self, step: int | None) -> None:
+        """Set them; None stands for after the training."""
+        factor = 1.0 if step is None or self.schedule is None else self.schedule(step)
+        for group, rate in zip(self.optimizer.param_groups, self.base):
+            group["lr"] = rate * factor
 
 
-def _by_prefix(tensors: Terms) -> dict[str, Terms]:
-    """Group tensors named "prefix.name" by their prefix."""
-    parts: dict[str, Terms] = {}
-    for key, value in tensors.items():
-        prefix, _, name = key.partition(".")
-        parts.setdefault(prefix, {})[name] = value
-    return parts
+def _run_epoch(
+    module: nn.Module,
+    batch_loss: Callable[[nn.Module, Any], Terms],
+    batches: Iterable[Any],
+    optimizer: torch.optim.Optimizer,
+    learning_rates: _LearningRates,
+    state: TrainingState,
+) -> Terms:
+    """One optimizer step per batch; returns the means of the terms over the batches."""
+    totals: Terms = {}
+    n_batches = 0
+    module.train()
+    for batch in batches:
+        learning_rates(state.step)
+        terms = batch_loss(module, batch)
+        optimizer.zero_grad(set_to_none=True)
+        terms["loss"].sum().backward()
+        optimizer.step()
+        state.step += 1
+        n_batches += 1
+        for name, value in terms.items():
+            totals[name] = totals.get(name, 0.0) + value.detach()
+    if n_batches == 0:
+        raise ValueError(f"epoch_batches yields no batch in epoch {state.epoch + 1}.")
+    return {name: total / n_batches for name, total in totals.items()}
 
 
-def _check_finite(loss: torch.Tensor, epoch: int) -> None:
-    """Raise where training has diverged."""
-    if not torch.isfinite(loss).all():
-        raise FloatingPointError(
-            f"The training loss is not finite in epoch {epoch + 1}. Lower the learning rate or the "
-            "weights of the penalties, or rescale the data."
-        )
+def _find_checkpoint(
+    path: str | os.PathLike[str],
+) -> tuple[Terms, dict[str, Any]] | None:
+    """Read a checkpoint if there is one; else make sure that it can be written."""
+    if os.path.exists(path):
+        return load_checkpoint(path)
+    check_writable(path)
+    return None
 
 
 class _progress_bar:

@@ -1,0 +1,146 @@
+"""What a training has to remember between epochs, in memory and in a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from skcausal.nn._best_epoch import BestEpochs
+from skcausal.nn._checkpoint import save_checkpoint
+
+Terms = dict[str, torch.Tensor]
+
+
+class TrainingState:
+    """All that a training has to remember between epochs."""
+
+    def __init__(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, best_epochs: BestEpochs
+    ):
+        self.module = module
+        self.optimizer = optimizer
+        self.best_epochs = best_epochs
+        self.epoch = 0
+        self.step = 0
+        self.records: dict[str, list[torch.Tensor]] = {}
+        self.best: Terms = {}
+
+    def check_finite(self, kind: str, loss: torch.Tensor) -> None:
+        """Raise where training has diverged, but for members that have stopped."""
+        active = self.best_epochs.active
+        if active is not None and active.shape == loss.shape:
+            loss = loss[active]
+        if not torch.isfinite(loss).all():
+            raise FloatingPointError(
+                f"The {kind} loss is not finite in epoch {self.epoch + 1}. Lower the learning rate "
+                "or the weights of the penalties, or rescale the data."
+            )
+
+    def keep_best(self, loss: torch.Tensor) -> None:
+        """Remember the parameters of the members whose validation loss is the lowest so far."""
+        improved = self.best_epochs.update(loss)
+        if improved.ndim == 0:
+            current = self.module.state_dict()
+        else:
+            current = dict(self.module.named_parameters())
+            _check_leading_axis(current, len(improved))
+        members = improved.nonzero()[:, 0] if improved.ndim else slice(None)
+        for name, tensor in current.items():
+            if name not in self.best:
+                self.best[name] = tensor.detach().clone()
+            elif improved.any():
+                self.best[name][members] = tensor.detach()[members]
+
+    def restore_best(self) -> None:
+        """Give the module the parameters of its best epochs."""
+        current = self.module.state_dict()
+        with torch.no_grad():
+            for name, tensor in self.best.items():
+                current[name].copy_(tensor)
+
+    def record(self, means: Terms) -> None:
+        """Close an epoch."""
+        for name, value in means.items():
+            self.records.setdefault(name, []).append(value)
+        self.epoch += 1
+
+    def history(self) -> Terms:
+        """Every term over the epochs."""
+        return {name: torch.stack(values) for name, values in self.records.items()}
+
+    def save(self, path: str | os.PathLike[str], fingerprint: str) -> None:
+        """Write a checkpoint."""
+        optimizer = self.optimizer.state_dict()["state"]
+        tensors = {f"module.{name}": t for name, t in self.module.state_dict().items()}
+        tensors |= {f"best.{name}": t for name, t in self.best.items()}
+        tensors |= {f"history.{name}": t for name, t in self.history().items()}
+        tensors |= {
+            f"optimizer.{number}.{name}": torch.as_tensor(value)
+            for number, values in optimizer.items()
+            for name, value in values.items()
+        }
+        header = {"fingerprint": fingerprint, "epoch": self.epoch, "step": self.step}
+        save_checkpoint(path, tensors, header)
+
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        tensors: Terms,
+        header: dict[str, Any],
+        fingerprint: str,
+    ) -> None:
+        """Continue from what a checkpoint holds."""
+        if not {"fingerprint", "epoch", "step"} <= header.keys():
+            raise ValueError(f"{str(path)!r} is no checkpoint of a training.")
+        parts = _by_prefix(tensors)
+        fits = _alike(parts.get("module", {}), self.module.state_dict())
+        if header["fingerprint"] != fingerprint or not fits:
+            raise ValueError(
+                f"The checkpoint {str(path)!r} belongs to another training: the data, the "
+                "parameters or the random_state differ. Remove the file or name another one."
+            )
+        device = next(self.module.parameters()).device
+        self.module.load_state_dict(parts["module"])
+        self.best = {name: t.to(device) for name, t in parts.get("best", {}).items()}
+        self.records = {name: list(t) for name, t in parts.get("history", {}).items()}
+        for loss in self.records.get("validation", []):
+            self.best_epochs.update(loss)
+        self.epoch, self.step = header["epoch"], header["step"]
+        optimizer: dict[int, Terms] = {}
+        for key, value in parts.get("optimizer", {}).items():
+            number, name = key.split(".", 1)
+            optimizer.setdefault(int(number), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
+
+
+def _alike(found: Terms, wanted: Mapping[str, torch.Tensor]) -> bool:
+    """Whether two sets of tensors have the same names, shapes and types."""
+    return found.keys() == wanted.keys() and all(
+        (tensor.shape, tensor.dtype) == (wanted[name].shape, wanted[name].dtype)
+        for name, tensor in found.items()
+    )
+
+
+def _check_leading_axis(parameters: Mapping[str, torch.Tensor], n_members: int) -> None:
+    """Raise unless the members can be told apart in every parameter."""
+    for name, parameter in parameters.items():
+        if parameter.ndim == 0 or len(parameter) != n_members:
+            raise ValueError(
+                f"validation_loss has one value for each of {n_members} members, but the leading "
+                f"axis of the parameter {name!r}, of shape {tuple(parameter.shape)}, is not that "
+                "of the members. Return a scalar."
+            )
+
+
+def _by_prefix(tensors: Terms) -> dict[str, Terms]:
+    """Group tensors named "prefix.name" by their prefix."""
+    parts: dict[str, Terms] = {}
+    for key, value in tensors.items():
+        prefix, _, name = key.partition(".")
+        parts.setdefault(prefix, {})[name] = value
+    return parts
