@@ -517,9 +517,10 @@ class CFRRegressor(
 
         Notes
         -----
-        The exported function takes a float64 table (n_samples, n_covariates) of the covariates, in
-        the order of X without the columns of treatment and environment, and returns
-        (n_samples, n_treatments). It is loaded again and compared before the file is put in place.
+        The exported function takes a float64 table of the covariates, in the order of X without
+        the columns of treatment and environment, to one of shape (n_samples, n_treatments). The
+        file names both in a JSON entry "skcausal.json". It is loaded again and compared, on the
+        CPU, before it is put in place. onnxruntime has no "elu" in float64, only in float32.
         """
         check_is_fitted(self)
         return export_outcomes(self, path, format=format, quantize=quantize)

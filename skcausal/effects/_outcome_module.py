@@ -27,6 +27,10 @@ class OutcomeModule(nn.Module):
         Whether the heads give log-odds, to be turned into probabilities.
     """
 
+    center: torch.Tensor
+    scale: torch.Tensor
+    limit: torch.Tensor
+
     def __init__(self, network, scaling, y_center: float, y_scale: float, *, binary: bool):
         super().__init__()
         self.network = network.requires_grad_(False).eval()
