@@ -44,7 +44,10 @@ def save_checkpoint(
         for name, tensor in tensors.items()
     }
     with _file_beside(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the umask grants; save_file lets only the owner read
         save_file(stored, temporary, metadata=metadata)
+        temporary.chmod(mode)
         with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -111,7 +111,18 @@ def mean_over_processes(values: dict[str, torch.Tensor]) -> dict[str, torch.Tens
 
 
 def local_device(device: torch.device) -> torch.device:
-    """Device of this process: torchrun's n-th process on a machine takes the n-th GPU."""
+    """Device of this process: torchrun's n-th process on a machine takes the n-th GPU.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where to compute; "cuda" without a number is given one.
+
+    Returns
+    -------
+    device : torch.device
+        Where this process computes.
+    """
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return device

@@ -29,7 +29,7 @@ class MemberMLP(nn.Module):
     sizes : sequence of int
         Number of inputs, then of units in each layer; at least the former.
     generators : sequence of torch.Generator
-        One per member; the weights are drawn from it, with standard deviation
+        One per member, on the CPU; the weights are drawn from it, with standard deviation
         ``gain / sqrt(3 n_inputs)``. Biases start at zero.
     activation : {"elu", "relu", "silu", "tanh"}, default="elu"
         Nonlinearity. The gain is sqrt(2) for "relu", else 1.
@@ -39,6 +39,11 @@ class MemberMLP(nn.Module):
         Share of activations set to zero in training.
     dtype : torch.dtype, default=torch.float32
         Precision.
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation.
     """
 
     def __init__(
@@ -52,6 +57,9 @@ class MemberMLP(nn.Module):
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
+        if activation not in ACTIVATIONS:
+            listed = ", ".join(map(repr, ACTIVATIONS))
+            raise ValueError(f"activation must be one of {listed}; found {activation!r}.")
         self.activation = activation
         self.activate_last = activate_last
         self.dropout = dropout

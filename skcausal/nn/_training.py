@@ -134,7 +134,8 @@ def train(
         if checkpoint is not None:
             found = from_first_process(lambda: _find_checkpoint(checkpoint), device)
             if found is not None:
-                state.load(checkpoint, *found, fingerprint)
+                tensors, header = found
+                state.load(checkpoint, tensors, header, fingerprint)
         wrapped = DistributedDataParallel(module) if world_size > 1 else module
         last_saved = time.monotonic()
         progress = _progress_bar(n_epochs, state.epoch, verbose and rank == 0, description)
