@@ -436,9 +436,9 @@ class CFRRegressor(
         score : float
             R^2, each unit weighted by its weight divided by the sum of those of its arm.
         """
+        covariates, labels, _ = self._split_columns(X, treatment, None, reset=False)
+        arm = self._arms(labels, covariates, "score")
         y_pred = self.predict(X, treatment=treatment)
-        covariates, treatment, _ = self._split_columns(X, treatment, None, reset=False)
-        arm = self._arms(treatment, covariates, "score")
         weight = _check_sample_weight(sample_weight, y_pred, ensure_non_negative=True)
         totals = np.bincount(arm, weight)
         share = np.divide(weight, totals[arm], out=np.zeros_like(weight), where=totals[arm] > 0)

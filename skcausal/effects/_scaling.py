@@ -52,10 +52,10 @@ def fit_scaling(X: np.ndarray) -> Scaling:
     scaling : Scaling
         Centre, unit and limit of each column.
     """
-    constant = is_constant(X)
     low, high = X.min(axis=0), X.max(axis=0)
     binary = ((low == X) | (high == X)).all(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
+        constant = is_constant(X)
         center = X.mean(axis=0)
         scale = np.where(constant, 1.0, np.where(binary, high - low, X.std(axis=0)))
     if not np.isfinite(center).all() or not np.isfinite(scale).all():
