@@ -116,7 +116,7 @@ def average_effect(
     share = weights / weights.sum()
     mean = float(share @ effects)
     sampling_variance = float(share**2 @ (effects - mean) ** 2)
-    estimate = mean + correction
+    estimate = mean + float(correction)
     standard_error = float(np.sqrt(sampling_variance + correction_variance))
-    half = norm.ppf(0.5 + level / 2) * standard_error
+    half = float(norm.ppf(0.5 + level / 2)) * standard_error
     return AverageEffect(estimate, estimate - half, estimate + half, standard_error)

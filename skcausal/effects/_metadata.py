@@ -60,8 +60,14 @@ def positions_of(labels: np.ndarray, levels: np.ndarray, name: str) -> np.ndarra
     Raises
     ------
     ValueError
-        If a label is none of the levels.
+        If a label is none of the levels, or is itself an array of them.
     """
+    if labels.ndim > 1:
+        raise ValueError(
+            f"{name} must be a single level, one of {levels.tolist()}, found an array of shape "
+            f"{labels.shape[1:]}. To compare levels unit by unit, use the columns of "
+            "potential_outcomes."
+        )
     known = {level: position for position, level in enumerate(levels.tolist())}
     unseen = [label for label in labels.tolist() if label not in known]
     if unseen:

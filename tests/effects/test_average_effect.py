@@ -78,7 +78,8 @@ def test_held_out_mean_is_over_the_members_that_have_not_seen_a_row():
 def test_average_is_a_weighted_mean_with_a_normal_interval():
     rng = np.random.default_rng(0)
     effects, weights = rng.normal(size=50), rng.uniform(size=50)
-    average = average_effect(effects, weights, 0.3, 0.04, 0.8)
+    average = average_effect(effects, weights, np.float64(0.3), np.float64(0.04), 0.8)
+    assert {type(value) for value in average} == {float}
     share = weights / sum(weights)
     mean = sum(share * effects)
     variance = sum(share**2 * (effects - mean) ** 2)

@@ -63,6 +63,12 @@ def test_unseen_level_is_named_with_those_that_are_known(levels, unseen):
     assert f"Its levels are {levels!r}." in str(caught.value)
 
 
+def test_array_of_levels_is_refused_with_its_shape():
+    message = r"T1 must be a single level, one of \[0, 1\], found an array of shape \(3,\)"
+    with pytest.raises(ValueError, match=message):
+        positions_of(np.array([[1, 1, 0]]), np.array([0, 1]), "T1")
+
+
 ARM = np.array([0, 0, 1, 1, 1])
 NAMES = np.array(["new", "old"])
 
