@@ -48,11 +48,13 @@ class TrainingState:
         else:
             current = dict(self.module.named_parameters())
             _check_leading_axis(current, len(improved))
-        members = improved.nonzero()[:, 0] if improved.ndim else slice(None)
         for name, tensor in current.items():
             if name not in self.best:
                 self.best[name] = tensor.detach().clone()
+            elif improved.ndim == 0 and improved:
+                self.best[name].copy_(tensor.detach())
             elif improved.any():
+                members = improved.to(tensor.device)
                 self.best[name][members] = tensor.detach()[members]
 
     def restore_best(self) -> None:
