@@ -204,8 +204,9 @@ def _load_torchscript(file: IO[bytes]) -> Callable:
 
 
 def _write_onnx(module, rows: np.ndarray, metadata: str, file: IO[bytes]) -> None:
+    # Not optimized: that would turn the 8-bit weights into numbers already here.
     program = torch.onnx.export(
-        _trace(module, rows), output_names=["outcomes"], dynamo=True, verbose=False
+        _trace(module, rows), output_names=["outcomes"], dynamo=True, optimize=False, verbose=False
     )
     assert program is not None  # it is where dynamo=True
     proto = program.model_proto
