@@ -3,7 +3,7 @@
 from skcausal.nn._best_epoch import best_epoch
 from skcausal.nn._checkpoint import load_checkpoint, save_checkpoint
 from skcausal.nn._device import resolve_device, resolve_dtype
-from skcausal.nn._distributed import local_device, process_group
+from skcausal.nn._distributed import join_processes, local_device
 from skcausal.nn._member_mlp import ACTIVATIONS, MemberMLP
 from skcausal.nn._training import train, warmup_cosine
 
@@ -11,9 +11,9 @@ __all__ = [
     "ACTIVATIONS",
     "MemberMLP",
     "best_epoch",
+    "join_processes",
     "load_checkpoint",
     "local_device",
-    "process_group",
     "resolve_device",
     "resolve_dtype",
     "save_checkpoint",

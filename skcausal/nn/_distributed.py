@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
-import itertools
+import atexit
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-_numbers = itertools.count()
 
-
-@contextmanager
-def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
-    """Rank of this process and number of processes, (0, 1) where torchrun did not start us.
+def join_processes(device: torch.device) -> tuple[int, int]:
+    """Join the processes that torchrun started together with this one.
 
     Parameters
     ----------
     device : torch.device
         Where this process computes; it decides between the backends NCCL and Gloo.
 
-    Yields
-    ------
+    Returns
+    -------
     rank : int
-        Number of this process.
+        Number of this process; 0 where torchrun did not start it.
     world_size : int
-        How many take part.
+        How many take part; 1 where torchrun did not start them.
 
     Notes
     -----
-    A group that exists already is used, and left alone afterwards; otherwise one is made of
-    torchrun's environment variables, and closed at the end. All processes have to get here equally
-    often.
+    A process group that exists already is used; otherwise one is made of torchrun's environment
+    variables, which lasts until this process ends. A script that wants a group of its own has to
+    make it before.
     """
-    joined = dist.is_available() and dist.is_initialized()
     started_by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
-    if not joined and not started_by_torchrun:
-        yield 0, 1
-        return
-    if not joined:
-        # torchrun's store outlives a group: without names of its own, a second group would find
-        # the addresses of the first, and wait for it for ever.
-        store, rank, world_size = next(iter(dist.rendezvous("env://")))
-        store = dist.PrefixStore(f"skcausal/{next(_numbers)}", store)
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
-    try:
-        yield dist.get_rank(), dist.get_world_size()
-    finally:
-        if not joined:
-            dist.destroy_process_group()
+    if not (dist.is_available() and (dist.is_initialized() or started_by_torchrun)):
+        return 0, 1
+    if not dist.is_initialized():
+        # It is closed at the very end only. A second group in the same processes would wait for
+        # ever at the addresses of the first, which torchrun's store still knows; and to free a
+        # DistributedDataParallel after its group was closed is a deadlock now and then.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        atexit.register(_close_group)
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _close_group() -> None:
+    """Close the group, unless somebody else did."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def from_first_process(function: Callable[[], Any], device: torch.device) -> Any:

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from skcausal.nn._best_epoch import BestEpochs
 from skcausal.nn._checkpoint import check_writable, load_checkpoint
-from skcausal.nn._distributed import from_first_process, mean_over_processes, process_group
+from skcausal.nn._distributed import from_first_process, join_processes, mean_over_processes
 from skcausal.nn._training_state import Terms, TrainingState
 
 _SECONDS_BETWEEN_CHECKPOINTS = 5.0
@@ -130,43 +130,43 @@ def train(
     device = next(module.parameters()).device
     learning_rates = _LearningRates(optimizer, schedule)
     state = TrainingState(module, optimizer, BestEpochs(n_iter_no_change, tol))
-    with process_group(device) as (rank, world_size):
-        if checkpoint is not None:
-            found = from_first_process(lambda: _find_checkpoint(checkpoint), device)
-            if found is not None:
-                tensors, header = found
-                state.load(checkpoint, tensors, header, fingerprint)
-        wrapped = DistributedDataParallel(module) if world_size > 1 else module
-        last_saved = time.monotonic()
-        progress = _progress_bar(n_epochs, state.epoch, verbose and rank == 0, description)
-        try:
-            while state.epoch < n_epochs and not state.best_epochs.stopped:
-                batches = epoch_batches(state.epoch, rank, world_size)
-                means = _run_epoch(wrapped, batch_loss, batches, optimizer, learning_rates, state)
+    rank, world_size = join_processes(device)
+    if checkpoint is not None:
+        found = from_first_process(lambda: _find_checkpoint(checkpoint), device)
+        if found is not None:
+            tensors, header = found
+            state.load(checkpoint, tensors, header, fingerprint)
+    wrapped = DistributedDataParallel(module) if world_size > 1 else module
+    last_saved = time.monotonic()
+    progress = _progress_bar(n_epochs, state.epoch, verbose and rank == 0, description)
+    try:
+        while state.epoch < n_epochs and not state.best_epochs.stopped:
+            batches = epoch_batches(state.epoch, rank, world_size)
+            means = _run_epoch(wrapped, batch_loss, batches, optimizer, learning_rates, state)
+            if world_size > 1:
+                means = mean_over_processes(means)
+            means = {name: mean.cpu().double() for name, mean in means.items()}
+            state.check_finite("training", means["loss"])
+            if validation_loss is not None:
+                module.eval()
+                with torch.no_grad():
+                    loss = validation_loss(module).clone()
                 if world_size > 1:
-                    means = mean_over_processes(means)
-                means = {name: mean.cpu().double() for name, mean in means.items()}
-                state.check_finite("training", means["loss"])
-                if validation_loss is not None:
-                    module.eval()
-                    with torch.no_grad():
-                        loss = validation_loss(module).clone()
-                    if world_size > 1:
-                        dist.broadcast(loss, src=0)
-                    means["validation"] = loss.cpu().double()
-                    state.check_finite("validation", means["validation"])
-                    state.keep_best(means["validation"])
-                state.record(means)
-                progress.update(loss=f"{float(means['loss'].mean()):.4g}")
-                due = time.monotonic() - last_saved >= _SECONDS_BETWEEN_CHECKPOINTS
-                last = state.epoch == n_epochs or state.best_epochs.stopped
-                if checkpoint is not None and rank == 0 and (due or last):
-                    state.save(checkpoint, fingerprint)
-                    last_saved = time.monotonic()
-        finally:
-            progress.close()
-            optimizer.zero_grad(set_to_none=True)
-            learning_rates(None)
+                    dist.broadcast(loss, src=0)
+                means["validation"] = loss.cpu().double()
+                state.check_finite("validation", means["validation"])
+                state.keep_best(means["validation"])
+            state.record(means)
+            progress.update(loss=f"{float(means['loss'].mean()):.4g}")
+            due = time.monotonic() - last_saved >= _SECONDS_BETWEEN_CHECKPOINTS
+            last = state.epoch == n_epochs or state.best_epochs.stopped
+            if checkpoint is not None and rank == 0 and (due or last):
+                state.save(checkpoint, fingerprint)
+                last_saved = time.monotonic()
+    finally:
+        progress.close()
+        optimizer.zero_grad(set_to_none=True)
+        learning_rates(None)
     state.restore_best()
     module.eval()
     return state.history()
