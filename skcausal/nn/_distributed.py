@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 from collections.abc import Callable
 from typing import Any
@@ -30,9 +31,14 @@ def join_processes(device: torch.device) -> tuple[int, int]:
     -----
     A process group that exists already is used; otherwise one is made of torchrun's environment
     variables, which lasts until this process ends. A script that wants a group of its own has to
-    make it before.
+    make it before. Workers that this process starts, such as joblib's, inherit the variables but
+    do not take part.
     """
-    started_by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
+    started_by_torchrun = (
+        "TORCHELASTIC_RUN_ID" in os.environ
+        and "RANK" in os.environ
+        and multiprocessing.parent_process() is None
+    )
     if not (dist.is_available() and (dist.is_initialized() or started_by_torchrun)):
         return 0, 1
     if not dist.is_initialized():

@@ -4,6 +4,7 @@ This module is also the program that they run: it goes through all scenarios and
 process has found, which the tests then look at.
 """
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -221,6 +222,15 @@ def test_without_torchrun_there_is_one_process(monkeypatch):
     assert join_processes(torch.device("cpu")) == (0, 1)
     assert not dist.is_initialized()
     assert from_first_process(lambda: "result", torch.device("cpu")) == "result"
+
+
+def test_workers_of_a_process_do_not_take_part(monkeypatch):
+    """They inherit the variables of the process that torchrun started."""
+    for name in ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: "the process with this rank")
+    assert join_processes(torch.device("cpu")) == (0, 1)
+    assert not dist.is_initialized()
 
 
 if __name__ == "__main__":
