@@ -11,9 +11,7 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     RegressorMixin,
     TransformerMixin,
-    clone,
 )
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
@@ -26,6 +24,7 @@ from skcausal.effects._fitting import Rows, make_network, make_optimizer, train_
 from skcausal.effects._metadata import check_groups
 from skcausal.effects._network import evaluate, represent
 from skcausal.effects._parameters import check_parameters, resolve_auto
+from skcausal.effects._propensity import fit_propensity
 from skcausal.effects._scaling import fit_scaling
 from skcausal.effects._summary import (
     Summary,
@@ -34,7 +33,7 @@ from skcausal.effects._summary import (
     reference_rows,
 )
 from skcausal.effects._treatment_mixin import TreatmentMixin
-from skcausal.nn import local_device, resolve_device, resolve_dtype
+from skcausal.nn import best_epoch, local_device, resolve_device, resolve_dtype
 
 
 class CFRRegressor(
@@ -113,7 +112,7 @@ class CFRRegressor(
         learns from a bootstrap sample of every arm.
     propensity : classifier, default=None
         Model of the treatment given the covariates, with `predict_proba`, for :meth:`ate`. It sees
-        scaled covariates. Default: logistic regression.
+        scaled covariates and is cross-fitted. Default: logistic regression.
     treatment_column : str or int, default=None
         Column of X that holds the treatment, for use without metadata. It is no covariate.
     environment_column : str or int, default=None
@@ -159,7 +158,7 @@ class CFRRegressor(
         Number of rows in `fit`, or in all calls of `partial_fit`.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_columns,)
         Names of the columns, if X in `fit` had string names.
 
     See Also
@@ -309,7 +308,13 @@ class CFRRegressor(
         if fresh:
             self.__dict__.pop("network_", None)  # not fitted, should something fail
         data = self._read(X, y, treatment, environment, sample_weight, reset=fresh)
-        check_groups(data.arm, data.environment, self.treatments_, env_alpha=self.env_alpha)
+        check_groups(
+            data.arm,
+            data.environment,
+            self.treatments_,
+            env_alpha=self.env_alpha,
+            weight=data.weight,
+        )
         self.n_samples_seen_ = len(data.y)
         settings = self._settings()
         network = self._start(data, settings) if fresh else deepcopy(self.network_)
@@ -564,7 +569,10 @@ class CFRRegressor(
         )
         self.network_ = network
         validation = history.get("validation")
-        self.best_epoch_ = None if validation is None else validation.argmin(axis=0) + 1
+        self.best_epoch_ = None
+        if validation is not None:
+            best = best_epoch(torch.from_numpy(validation), self.n_iter_no_change, self.tol)
+            self.best_epoch_ = best.numpy() + 1
         for name, values in history.items():
             earlier = self.loss_curve_.get(name, np.empty(0))
             self.loss_curve_[name] = np.append(earlier, values.mean(axis=1))
@@ -579,11 +587,11 @@ class CFRRegressor(
         self.propensity_ = None
         mean, covariance = np.zeros(n_arms), np.zeros((n_arms, n_arms))
         if self._with_treatment:
-            model = LogisticRegression(C=0.1, max_iter=1000)
-            model = model if self.propensity is None else clone(self.propensity)
-            self.propensity_ = model.fit(x, data.arm)
+            self.propensity_, propensity = fit_propensity(
+                self.propensity, x, data.arm, data.weight, self._seeds[0]
+            )
             mean, covariance = mean_correction(
-                data.y, data.arm, data.weight, outcomes, held_out, model.predict_proba(x)
+                data.y, data.arm, data.weight, outcomes, held_out, propensity
             )
         reference = reference_rows(x, data.environment, self.environments_, self._seeds[0])
         self._summary = Summary(effect_variance(outcomes), mean, covariance, reference)

@@ -79,7 +79,12 @@ def positions_of(labels: np.ndarray, levels: np.ndarray, name: str) -> np.ndarra
 
 
 def check_groups(
-    arm: np.ndarray, environment: np.ndarray, levels: np.ndarray, *, env_alpha: float
+    arm: np.ndarray,
+    environment: np.ndarray,
+    levels: np.ndarray,
+    *,
+    env_alpha: float,
+    weight: np.ndarray | None = None,
 ) -> None:
     """Raise where a group of rows is too small to learn from.
 
@@ -93,17 +98,20 @@ def check_groups(
         The levels.
     env_alpha : float
         Weight of the alignment of environments; without it their sizes do not matter.
+    weight : ndarray of shape (n_samples,), default=None
+        Sample weights: rows of a level count where theirs is positive. Default: all count.
 
     Raises
     ------
     ValueError
         If a level or an aligned environment has fewer than two rows, or there is one environment.
     """
-    counts = np.bincount(arm, minlength=len(levels))
+    counts = np.bincount(arm if weight is None else arm[weight > 0], minlength=len(levels))
     if counts.min() < 2:
         raise ValueError(
-            f"treatment has {counts.min()} rows of the level {levels[counts.argmin()].item()!r}; "
-            "every level needs at least 2. Drop the level, or add rows."
+            f"treatment has {counts.min()} rows of the level {levels[counts.argmin()].item()!r}"
+            f"{'' if weight is None else ' with positive weight'}; every level needs at "
+            "least 2. Drop the level, or add rows."
         )
     if env_alpha == 0:
         return

@@ -69,7 +69,10 @@ class CFRNetwork(nn.Module):
     def represent(self, x: torch.Tensor, generators=None) -> torch.Tensor:
         """Representations (n_members, n, n_units) of covariates (n_members, n, n_features)."""
         z = self.encoder(x, generators)
-        return z / z.norm(dim=-1, keepdim=True).clamp_min(1e-6) if self.normalize else z
+        if not self.normalize:
+            return z
+        # Smooth at zero, where a row without any distinguishing covariate starts.
+        return z / ((z * z).sum(dim=-1, keepdim=True) + 1e-6).sqrt()
 
     def outcomes(self, z: torch.Tensor) -> torch.Tensor:
         """Outcomes under every level (n_members, n, n_arms), on the scale of the heads."""

@@ -98,6 +98,13 @@ def test_level_without_any_row_is_refused_by_name():
         check_groups(arm, np.zeros(4, dtype=int), np.array([5, 6, 7]), env_alpha=0.0)
 
 
+def test_rows_of_a_level_count_where_their_weight_is_positive():
+    weight = np.array([1.0, 1.0, 1.0, 1.0, 0.0])
+    check_groups(ARM, np.zeros(5, dtype=int), NAMES, env_alpha=0.0, weight=weight)
+    with pytest.raises(ValueError, match=r"1 rows of the level .* with positive weight"):
+        check_groups(ARM, np.zeros(5, dtype=int), NAMES, env_alpha=0.0, weight=weight[::-1])
+
+
 def test_one_environment_cannot_be_aligned():
     message = "needs at least 2 of them: pass environment=.* or name a column of X"
     with pytest.raises(ValueError, match=message):
