@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-_SMALLEST_PROPENSITY = 0.03
+_SMALLEST_PROPENSITY = 0.05
 
 
 class AverageEffect(NamedTuple):
@@ -51,7 +51,7 @@ def outcome_corrections(
     outcomes : ndarray of shape (n_samples, n_arms)
         Predicted outcomes under every level.
     propensity : ndarray of shape (n_samples, n_arms)
-        Probability of every level. Values below 0.03 are raised to it, which bounds the weights.
+        Probability of every level. Values below 0.05 are raised to it, which bounds the weights.
 
     Returns
     -------

@@ -25,13 +25,9 @@ from skcausal.effects._metadata import check_groups
 from skcausal.effects._network import evaluate, represent
 from skcausal.effects._parameters import check_parameters, resolve_auto
 from skcausal.effects._propensity import fit_propensity
+from skcausal.effects._resampling import seed_of_call
 from skcausal.effects._scaling import fit_scaling
-from skcausal.effects._summary import (
-    Summary,
-    effect_variance,
-    mean_correction,
-    reference_rows,
-)
+from skcausal.effects._summary import Summary, effect_variance, mean_correction, reference_rows
 from skcausal.effects._treatment_mixin import TreatmentMixin
 from skcausal.nn import best_epoch, local_device, resolve_device, resolve_dtype
 
@@ -112,7 +108,7 @@ class CFRRegressor(
         learns from a bootstrap sample of every arm.
     propensity : classifier, default=None
         Model of the treatment given the covariates, with `predict_proba`, for :meth:`ate`. It sees
-        scaled covariates and is cross-fitted. Default: logistic regression.
+        scaled covariates and is cross-fitted. Default: logistic regression with ``C=0.3``.
     treatment_column : str or int, default=None
         Column of X that holds the treatment, for use without metadata. It is no covariate.
     environment_column : str or int, default=None
@@ -186,8 +182,8 @@ class CFRRegressor(
     separate weights. The factual error within the training environments rises with `env_alpha`, so
     that no score computed there can choose it; a held-out environment can.
 
-    Effects are identified only if all confounders are among the covariates and every unit could
-    have received every level [2]_.
+    Effects are identified only if all confounders are covariates and every unit could have received
+    every level [2]_.
 
     References
     ----------
@@ -308,13 +304,8 @@ class CFRRegressor(
         if fresh:
             self.__dict__.pop("network_", None)  # not fitted, should something fail
         data = self._read(X, y, treatment, environment, sample_weight, reset=fresh)
-        check_groups(
-            data.arm,
-            data.environment,
-            self.treatments_,
-            env_alpha=self.env_alpha,
-            weight=data.weight,
-        )
+        groups = data.arm, data.environment, self.treatments_
+        check_groups(*groups, env_alpha=self.env_alpha, weight=data.weight)
         self.n_samples_seen_ = len(data.y)
         settings = self._settings()
         network = self._start(data, settings) if fresh else deepcopy(self.network_)
@@ -370,7 +361,7 @@ class CFRRegressor(
         settings = self._settings()
         network = self._start(data, settings) if first else deepcopy(self.network_)
         optimizer = make_optimizer(network, settings, self._optimizer_state)
-        seeds = [_seed_of_call(seed, self._n_calls) for seed in self._seeds]
+        seeds = [seed_of_call(seed, self._n_calls) for seed in self._seeds]
         self._learn(network, optimizer, data, seeds, settings, passes=1)
         self._optimizer_state = optimizer.state_dict()["state"]
         return self
@@ -582,18 +573,17 @@ class CFRRegressor(
 
     def _summarize(self, x, data, held_out):
         """Remember of the training rows what averages, intervals and drift need."""
-        outcomes = self._outcomes(data.X)
-        n_arms = len(self.treatments_)
-        self.propensity_ = None
-        mean, covariance = np.zeros(n_arms), np.zeros((n_arms, n_arms))
+        seed = self._seeds[0]
+        self.propensity_, propensity = None, np.ones((len(x), 1))
         if self._with_treatment:
             self.propensity_, propensity = fit_propensity(
-                self.propensity, x, data.arm, data.weight, self._seeds[0]
+                self.propensity, x, data.arm, data.weight, seed
             )
-            mean, covariance = mean_correction(
-                data.y, data.arm, data.weight, outcomes, held_out, propensity
-            )
-        reference = reference_rows(x, data.environment, self.environments_, self._seeds[0])
+        outcomes = self._outcomes(data.X)
+        mean, covariance = mean_correction(
+            data.y, data.arm, data.weight, outcomes, held_out, propensity
+        )
+        reference = reference_rows(x, data.environment, self.environments_, seed)
         self._summary = Summary(effect_variance(outcomes), mean, covariance, reference)
 
     def _outcomes(self, covariates):
@@ -610,8 +600,3 @@ class CFRRegressor(
     def _tensor(self, x):
         """Scaled covariates where the networks are."""
         return torch.from_numpy(x).to(next(self.network_.parameters()))
-
-
-def _seed_of_call(seed, call):
-    """Seed of a member for the given call of `partial_fit`."""
-    return int(np.random.SeedSequence((seed, call)).generate_state(1)[0])

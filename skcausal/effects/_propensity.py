@@ -34,7 +34,7 @@ def fit_propensity(model, x: np.ndarray, arm: np.ndarray, weight: np.ndarray, se
     propensity : ndarray of shape (n, n_arms)
         Cross-fitted probability of every level.
     """
-    model = LogisticRegression(max_iter=1000) if model is None else model
+    model = LogisticRegression(C=0.3, max_iter=1000) if model is None else model
     weighted = has_fit_parameter(model, "sample_weight") and np.ptp(weight) > 0
 
     def fit(rows):

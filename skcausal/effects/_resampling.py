@@ -32,6 +32,11 @@ class MemberRows:
         return sum(rows.shape[1] for rows in self.strata)
 
 
+def seed_of_call(seed: int, call: int) -> int:
+    """Seed of a member for the given call of `partial_fit`."""
+    return int(np.random.SeedSequence((seed, call)).generate_state(1)[0])
+
+
 def bootstrap(stratum: np.ndarray, seeds: Sequence[int]) -> MemberRows:
     """Draw a bootstrap sample within each stratum; rows not drawn are out of bag.
 
