@@ -65,7 +65,7 @@ class CFRRegressor(
     env_ipm : {"linear_mmd", "rbf_mmd", "sinkhorn", "contrastive"}, default="rbf_mmd"
         The discrepancy between environments. "contrastive" matches units of the same arm by their
         outcome.
-    representation_layers : sequence of int, default=(100, 100)
+    representation_layers : sequence of int, default=(100, 100, 100, 100)
         Number of units of each layer of the representation.
     head_layers : sequence of int, default=(50, 50)
         Number of units of each hidden layer of a head.
@@ -91,8 +91,8 @@ class CFRRegressor(
     batch_size : "auto" or int, default="auto"
         Number of rows in a batch, each of which has the composition of the data by arm (and
         environment, where these are aligned). "auto" is 100, and 200 from 5,000 rows on.
-    max_epochs : "auto" or int, default="auto"
-        Number of passes over the data. "auto" is 80 below 1,000 rows, else 60.
+    max_epochs : int, default=60
+        Number of passes over the data.
     early_stopping : bool, default=True
         Return to the epoch at which the factual loss was lowest on rows that were not learned from:
         those out of a member's bootstrap sample, or with one member a share set aside.
@@ -214,7 +214,7 @@ class CFRRegressor(
         env_alpha=0.0,
         env_ipm="rbf_mmd",
         *,
-        representation_layers=(100, 100),
+        representation_layers=(100, 100, 100, 100),
         head_layers=(50, 50),
         activation="elu",
         normalize="auto",
@@ -225,7 +225,7 @@ class CFRRegressor(
         weight_decay="auto",
         learning_rate=0.01,
         batch_size="auto",
-        max_epochs="auto",
+        max_epochs=60,
         early_stopping=True,
         validation_fraction=0.3,
         n_iter_no_change=None,

@@ -58,7 +58,7 @@ def check_parameters(parameters: dict) -> None:
             _check_number(name, parameters[name], 0.0, np.inf, True, "'auto' or ")
     for name, smallest in _COUNTS.items():
         value = parameters[name]
-        if _is_auto(value) and name in ("batch_size", "max_epochs"):
+        if _is_auto(value) and name == "batch_size":
             continue
         if value is None and name == "n_iter_no_change":
             continue
@@ -101,7 +101,6 @@ def resolve_auto(parameters: dict, n_samples: int) -> dict:
         "alpha": _AUTO_ALPHA[parameters["ipm"]] * share,
         "weight_decay": _AUTO_WEIGHT_DECAY * share,
         "batch_size": 100 if n_samples <= 5000 else 200,
-        "max_epochs": 80 if n_samples < 1000 else 60,
         "normalize": parameters["env_alpha"] == 0,
     }
     chosen = {name: value for name, value in auto.items() if _is_auto(parameters[name])}
