@@ -9,7 +9,7 @@ from torch import nn
 
 from skcausal.nn import MemberMLP
 
-_ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 4096
 
 
 class CFRNetwork(nn.Module):
@@ -74,10 +74,16 @@ class CFRNetwork(nn.Module):
         # Smooth at zero, where a row without any distinguishing covariate starts.
         return z / ((z * z).sum(dim=-1, keepdim=True) + 1e-6).sqrt()
 
+    def outcome(self, z: torch.Tensor, arm: int, generators=None) -> torch.Tensor:
+        """Outcomes under one level (n_members, n), on the scale of the heads."""
+        y = self.heads[arm](z, generators)
+        if self.effect_head and arm > 0:
+            y = y + self.heads[0](z, generators)
+        return y[:, :, 0]
+
     def outcomes(self, z: torch.Tensor) -> torch.Tensor:
         """Outcomes under every level (n_members, n, n_arms), on the scale of the heads."""
-        y = torch.cat([head(z) for head in self.heads], dim=2)
-        return torch.cat([y[:, :, :1], y[:, :, :1] + y[:, :, 1:]], dim=2) if self.effect_head else y
+        return torch.stack([self.outcome(z, arm) for arm in range(len(self.heads))], dim=2)
 
     def forward(
         self, x: torch.Tensor, rows_per_arm: Sequence[int], generators=None
@@ -102,11 +108,8 @@ class CFRNetwork(nn.Module):
         """
         z = self.represent(x, generators)
         parts = z.split(list(rows_per_arm), dim=1)
-        y = torch.cat([head(part, generators) for head, part in zip(self.heads, parts)], dim=1)
-        if self.effect_head:
-            first = self.heads[0](z[:, rows_per_arm[0] :], generators)
-            y = torch.cat([y[:, : rows_per_arm[0]], y[:, rows_per_arm[0] :] + first], dim=1)
-        return z, y[:, :, 0]
+        y = [self.outcome(part, arm, generators) for arm, part in enumerate(parts)]
+        return z, torch.cat(y, dim=1)
 
 
 def evaluate(network: CFRNetwork, x: torch.Tensor, *, binary: bool) -> torch.Tensor:
@@ -130,7 +133,7 @@ def evaluate(network: CFRNetwork, x: torch.Tensor, *, binary: bool) -> torch.Ten
     with torch.no_grad():
         pieces = [
             network.outcomes(network.represent(piece.expand(n_members, *piece.shape)))
-            for piece in x.split(_ROWS_AT_ONCE)
+            for piece in x.split(ROWS_AT_ONCE)
         ]
     outcomes = torch.cat(pieces, dim=1)
     return torch.sigmoid(outcomes) if binary else outcomes
@@ -142,6 +145,6 @@ def represent(network: CFRNetwork, x: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         pieces = [
             network.represent(piece.expand(n_members, *piece.shape))
-            for piece in x.split(_ROWS_AT_ONCE)
+            for piece in x.split(ROWS_AT_ONCE)
         ]
     return torch.cat(pieces, dim=1)

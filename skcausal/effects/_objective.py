@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from skcausal.effects._network import CFRNetwork
+from skcausal.effects._network import ROWS_AT_ONCE, CFRNetwork
 from skcausal.effects._penalties import contrastive, linear_mmd, rbf_mmd, sinkhorn
 from skcausal.effects._resampling import BatchPlan, MemberRows
 
@@ -105,7 +105,7 @@ class Objective:
     @property
     def can_validate(self) -> bool:
         """Whether every member has rows to be checked on."""
-        return bool((self.validation[2].sum(dim=1) > 0).all())
+        return bool((sum(weight.sum(dim=1) for _, weight in self.validation) > 0).all())
 
     def epoch_batches(self, epoch: int, rank: int, world_size: int):
         """Yield the rows of each batch, its composition, and the generators of dropout."""
@@ -141,11 +141,14 @@ class Objective:
 
     def validation_loss(self, network: CFRNetwork) -> torch.Tensor:
         """Factual loss (n_members,) on the rows that each member does not learn from."""
-        rows, arms, weight = self.validation
-        y_pred = network.outcomes(network.represent(self.x[rows]))
-        y_pred = y_pred.gather(2, arms[:, :, None])[:, :, 0]
-        total = (weight * self._errors(y_pred, self.y[rows])).sum(dim=1)
-        return total / weight.sum(dim=1)
+        losses, weights = [], []
+        for arm, (all_rows, all_weights) in enumerate(self.validation):
+            pieces = zip(all_rows.split(ROWS_AT_ONCE, 1), all_weights.split(ROWS_AT_ONCE, 1))
+            for rows, weight in pieces:
+                y_pred = network.outcome(network.represent(self.x[rows]), arm)
+                losses.append((weight * self._errors(y_pred, self.y[rows])).sum(dim=1))
+                weights.append(weight.sum(dim=1))
+        return torch.stack(losses).sum(dim=0) / torch.stack(weights).sum(dim=0)
 
     def _errors(self, y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Loss of each prediction."""
@@ -154,17 +157,19 @@ class Objective:
         return (y_pred - y) ** 2
 
     def _pad_validation_rows(self, arm: np.ndarray):
-        """Fill the validation rows up to equal numbers: rows, levels, and weights (0)."""
-        longest = max(map(len, self.rows.validation))
-        rows = np.zeros((len(self.seeds), longest), dtype=np.int64)
-        real = np.zeros(rows.shape, dtype=bool)
-        for member, own in enumerate(self.rows.validation):
-            rows[member, : len(own)] = own
-            real[member, : len(own)] = True
-        device = self.x.device
-        padded = torch.from_numpy(rows).to(device)
-        weight = self.row_weight[padded] * torch.from_numpy(real).to(device)
-        return padded, torch.from_numpy(arm[rows]).to(device), weight
+        """Fill up each level's validation rows to equal numbers, by rows of weight zero."""
+        padded = []
+        for level in range(self.n_arms):
+            owned = [rows[arm[rows] == level] for rows in self.rows.validation]
+            rows = np.zeros((len(owned), max(map(len, owned))), dtype=np.int64)
+            real = np.zeros(rows.shape, dtype=bool)
+            for member, own in enumerate(owned):
+                rows[member, : len(own)] = own
+                real[member, : len(own)] = True
+            indices = torch.from_numpy(rows).to(self.x.device)
+            weight = self.row_weight[indices] * torch.from_numpy(real).to(self.x.device)
+            padded.append((indices, weight))
+        return padded
 
 
 class _Layout:

@@ -132,7 +132,7 @@ def test_pieces_make_no_difference(n, monkeypatch):
     network = make_network(normalize=True, effect_head=True)
     x = covariates(n)
     whole, whole_z = evaluate(network, x, binary=False), represent(network, x)
-    monkeypatch.setattr(_network, "_ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(_network, "ROWS_AT_ONCE", 4)
     np.testing.assert_allclose(evaluate(network, x, binary=False), whole, rtol=1e-12)
     np.testing.assert_allclose(represent(network, x), whole_z, rtol=1e-12)
 
