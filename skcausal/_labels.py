@@ -1,6 +1,6 @@
 """Labels of rows, such as treatments and environments: given apart, or as a column of X."""
 
-from numbers import Integral
+from numbers import Integral, Number
 
 import numpy as np
 from sklearn.utils import _safe_indexing
@@ -32,12 +32,18 @@ def check_labels(labels, n_samples, *, name):
     """
     import pandas as pd
 
-    array = np.asarray(labels)
+    # As objects: NumPy would turn a list of strings and NaN, or of numbers, into strings.
+    array = np.asarray(labels) if hasattr(labels, "dtype") else np.asarray(labels, dtype=object)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (n_samples,):
         raise ValueError(
             f"{name} must hold one label for each of the {n_samples} rows, got shape {array.shape}."
+        )
+    if array.dtype == object and len({_kind(label) for label in array} - {None}) > 1:
+        raise ValueError(
+            f"{name} must hold labels of one kind, all strings or all numbers; found "
+            f"{sorted({type(label).__name__ for label in array})}."
         )
     codes, levels = pd.factorize(array, sort=True)
     n_missing = int((codes < 0).sum())
@@ -46,7 +52,17 @@ def check_labels(labels, n_samples, *, name):
             f"{name} is missing (NaN or None) in {n_missing} of {n_samples} rows; drop these rows "
             "or give them a label of their own."
         )
-    return codes, np.asarray(levels)
+    levels = np.asarray(levels)
+    return codes, np.array(levels.tolist()) if levels.dtype == object else levels
+
+
+def _kind(label):
+    """Return what a label can be sorted with: numbers, or its own type; None if missing."""
+    import pandas as pd
+
+    if pd.isna(label):
+        return None
+    return Number if isinstance(label, (Number, np.bool_)) else type(label)
 
 
 def split_columns(X, columns):
@@ -75,7 +91,7 @@ def split_columns(X, columns):
     columns = {argument: column for argument, column in columns.items() if column is not None}
     if not columns:
         return {}, X
-    X = X if hasattr(X, "iloc") else np.asarray(X)
+    X = X if hasattr(X, "columns") else np.asarray(X)
     if X.ndim != 2:
         given = ", ".join(f"{argument}={column!r}" for argument, column in columns.items())
         raise ValueError(

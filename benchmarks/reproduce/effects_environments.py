@@ -3,7 +3,8 @@
 Leaky hum: error of unit effects over `env_alpha`, in two training environments, for units of these
 and of a third one; then the choice of `env_alpha` without a true effect, in three training
 environments, by leaving one out. Sensor noise: alignment should neither help nor harm. The network
-has the defaults of CFRRegressor but for ``alpha=0`` and a single member.
+has the defaults of CFRRegressor (ELU, 60 epochs) but for ``alpha=0``, two layers of 100 units in
+the representation, and a single member.
 
     OMP_NUM_THREADS=1 python benchmarks/reproduce/effects_environments.py
 """
@@ -40,7 +41,8 @@ SCORERS = {
 
 def fit(X, y, treatment, environment, env_alpha, seed, **parameters):
     """Fit one network."""
-    given = {"alpha": 0.0, "n_ensemble": 1, "device": "cpu", "random_state": seed} | parameters
+    given = {"alpha": 0.0, "n_ensemble": 1, "representation_layers": (100, 100)}
+    given |= {"device": "cpu", "random_state": seed} | parameters
     model = CFRRegressor(env_alpha=env_alpha, **given)
     return model.fit(X, y, treatment=treatment, environment=environment)
 
@@ -95,8 +97,8 @@ def selection(seeds):
             data = make_leaky_hum(3000, **options, random_state=seed)
             fresh = make_leaky_hum(2000, **options, random_state=10_000 + seed)
             X, y, t, e = (data[name] for name in ("X", "y", "treatment", "environment"))
-            errors, scores = {}, {name: dict.fromkeys(ENV_ALPHAS, 0.0) for name in SCORERS}
-            for a in ENV_ALPHAS:
+            errors, scores = {}, {name: dict.fromkeys(ENV_ALPHAS[:-1], 0.0) for name in SCORERS}
+            for a in ENV_ALPHAS[:-1]:
                 for rows, held in LeaveOneEnvironmentOut().split(X, environment=e):
                     model = fit(X.iloc[rows], y.iloc[rows], t.iloc[rows], e.iloc[rows], a, seed)
                     given = (X.iloc[held], y.iloc[held])
@@ -152,6 +154,8 @@ def sensor_noise(seeds):
     return table.reset_index()
 
 
+# The choice takes four fits for each weight; three seeds of it.
+N_SEEDS = {"sweep": 5, "selection": 3, "sensor_noise": 5}
 PARTS = {"sweep": sweep, "selection": selection, "sensor_noise": sensor_noise}
 
 
@@ -159,16 +163,15 @@ def main():
     """Parse the arguments, run, and write CSV files next to this script."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--n-seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.parts:
-        table = PARTS[name](range(args.n_seeds))
+        table = PARTS[name](range(N_SEEDS[name]))
         print(table.round(3).to_string())
         path = args.out / f"effects_environments_{name}.csv"
-        write_csv(table.round(4), path, seeds=args.n_seeds, torch=version("torch"))
+        write_csv(table.round(4), path, seeds=N_SEEDS[name], torch=version("torch"))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def main():
     """Parse the arguments, run, and write a CSV file next to this script."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data-home", default=None)
-    parser.add_argument("--realizations", type=int, default=20)
+    parser.add_argument("--realizations", type=int, default=10)
     parser.add_argument("--simulated", action="store_true")
     parser.add_argument("--n-ensemble", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")

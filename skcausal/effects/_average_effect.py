@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-_SMALLEST_PROPENSITY = 0.05
+# Of an arm's share of the rows. Bounds the weights, without much bias where arms are rare.
+_SMALLEST_RELATIVE_PROPENSITY = 0.1
 
 
 class AverageEffect(NamedTuple):
@@ -51,7 +52,8 @@ def outcome_corrections(
     outcomes : ndarray of shape (n_samples, n_arms)
         Predicted outcomes under every level.
     propensity : ndarray of shape (n_samples, n_arms)
-        Probability of every level. Values below 0.05 are raised to it, which bounds the weights.
+        Probability of every level. Values below a tenth of the level's share of the rows are raised
+        to it, which bounds the weights.
 
     Returns
     -------
@@ -59,7 +61,8 @@ def outcome_corrections(
         1[t = k] / e_k(x) (y - mu_k(x)).
     """
     taken = np.arange(outcomes.shape[1]) == arm[:, None]
-    weights = taken / np.clip(propensity, _SMALLEST_PROPENSITY, None)
+    floor = _SMALLEST_RELATIVE_PROPENSITY * taken.mean(axis=0)
+    weights = taken / np.maximum(propensity, np.maximum(floor, np.finfo(float).tiny))
     return weights * (y[:, None] - outcomes)
 
 

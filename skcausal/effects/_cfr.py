@@ -16,17 +16,16 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from skcausal.base import is_constant
 from skcausal.effects._drift import MOST_ROWS, closest_environment
 from skcausal.effects._effect_queries import EffectQueries
 from skcausal.effects._export import export_outcomes
 from skcausal.effects._fitting import Rows, make_network, make_optimizer, train_network
 from skcausal.effects._metadata import check_groups
 from skcausal.effects._network import evaluate, represent
-from skcausal.effects._parameters import check_parameters, resolve_auto
+from skcausal.effects._parameters import check_parameters, check_same_structure, resolve_auto
 from skcausal.effects._propensity import fit_propensity
 from skcausal.effects._resampling import seed_of_call
-from skcausal.effects._scaling import fit_scaling
+from skcausal.effects._scaling import fit_scaling, outcome_scaling
 from skcausal.effects._summary import Summary, effect_variance, mean_correction, reference_rows
 from skcausal.effects._treatment_mixin import TreatmentMixin
 from skcausal.nn import best_epoch, local_device, resolve_device, resolve_dtype
@@ -43,21 +42,21 @@ class CFRRegressor(
     r"""Counterfactual regression: effects of a treatment on single units.
 
     A network learns a representation of the covariates, and on it one head per treatment level
-    predicts the outcome under that level. Penalties keep the distribution of the representation
-    alike in all treatment arms, and in all environments. ``alpha=0`` is TARNet. An ensemble of
-    networks, each fitted to a bootstrap sample, gives intervals.
+    predicts the outcome under that level. Penalties keep the representation's distribution alike in
+    all treatment arms, and in all environments. ``alpha=0`` is TARNet. An ensemble of networks,
+    each fitted to a bootstrap sample, gives intervals.
 
     Parameters
     ----------
     alpha : "auto" or float, default="auto"
         Weight of the discrepancy between treatment arms. "auto" is 10 for `ipm` "linear_mmd", 1 for
-        "rbf_mmd" and "sinkhorn", 0.1 for "contrastive", times ``672 / n_samples``.
+        "rbf_mmd" and "sinkhorn", 0.1 for "contrastive", times ``min(1, 672 / n_samples)``.
     ipm : {"linear_mmd", "rbf_mmd", "sinkhorn", "contrastive"}, default="linear_mmd"
         The discrepancy between treatment arms.
 
         - "linear_mmd": squared distance of the arms' mean representations;
         - "rbf_mmd": unbiased squared maximum mean discrepancy of a Gaussian kernel, its bandwidth
-          the median distance between arms;
+          the median squared distance between arms;
         - "sinkhorn": cost of the entropic transport plan between arms;
         - "contrastive": InfoNCE loss of units matched across arms by their covariates.
     env_alpha : float, default=0.0
@@ -84,7 +83,8 @@ class CFRRegressor(
     dropout : float, default=0.0
         Share of activations that are set to zero in training.
     weight_decay : "auto" or float, default="auto"
-        Decoupled weight decay of the weight matrices. "auto" is ``672 / n_samples``.
+        Decoupled weight decay of the weight matrices. "auto" is
+        ``min(1, 672 / n_samples)``.
     learning_rate : float, default=0.01
         Largest learning rate of AdamW. It grows over 20 steps and then falls to zero along a
         cosine.
@@ -98,7 +98,7 @@ class CFRRegressor(
         those out of a member's bootstrap sample, or with one member a share set aside.
     validation_fraction : float, default=0.3
         That share; used with ``n_ensemble=1`` alone.
-    n_iter_no_change : int, default=None
+    n_iter_no_change : int or None, default=None
         Stop after so many epochs without an improvement. Default: never, the learning rate's
         schedule is run to its end.
     tol : float, default=0.0
@@ -142,8 +142,8 @@ class CFRRegressor(
         Weight decay that was used.
     loss_curve_ : dict of str to ndarray of shape (n_epochs,)
         Mean over batches and members of "loss" and its terms "factual",
-        "treatment_discrepancy" and "environment_discrepancy", and the "validation" loss, in units
-        of the scaled outcome.
+        "treatment_discrepancy" and "environment_discrepancy", and the "validation" loss, that
+        of :meth:`fit` alone, of the scaled outcome.
     n_epochs_ : int
         Number of epochs that were run.
     best_epoch_ : ndarray of int of shape (n_ensemble,) or None
@@ -165,7 +165,7 @@ class CFRRegressor(
 
     Notes
     -----
-    The objective is that of [1]_, equation 3, with a second penalty:
+    The objective is that of [1]_, equation 3, after [3]_, with a second penalty:
 
     .. math::
         \frac{1}{n} \sum_i w_i \, \ell\big(y_i, h_{t_i}(\phi(x_i))\big)
@@ -180,7 +180,7 @@ class CFRRegressor(
     smoother. Alignment of *environments* helps where a covariate is spurious, in a way that differs
     between environments; alignment of arms on such data does harm, which is why the two have
     separate weights. The factual error within the training environments rises with `env_alpha`, so
-    that no score computed there can choose it; a held-out environment can.
+    that no score computed there can choose it; a held-out environment helps.
 
     Effects are identified only if all confounders are covariates and every unit could have received
     every level [2]_.
@@ -298,6 +298,8 @@ class CFRRegressor(
         ------
         TypeError, ValueError
             If an argument is of a wrong type or out of range.
+        FloatingPointError
+            If training diverges.
         """
         check_parameters(self.get_params(deep=False))
         fresh = not (self.warm_start and hasattr(self, "network_"))
@@ -306,11 +308,11 @@ class CFRRegressor(
         data = self._read(X, y, treatment, environment, sample_weight, reset=fresh)
         groups = data.arm, data.environment, self.treatments_
         check_groups(*groups, env_alpha=self.env_alpha, weight=data.weight)
-        self.n_samples_seen_ = len(data.y)
-        settings = self._settings()
-        network = self._start(data, settings) if fresh else deepcopy(self.network_)
+        settings = self._resolve(len(data.y))
+        network = self._start(data, settings) if fresh else self._go_on(settings)
+        self.n_samples_seen_, self.loss_curve_ = len(data.y), {}
+        self._optimizer_state, self._n_calls = None, 0
         optimizer = make_optimizer(network, settings)
-        self.loss_curve_, self._optimizer_state, self._n_calls = {}, None, 0
         self._learn(network, optimizer, data, self._seeds, settings)
         return self
 
@@ -339,14 +341,15 @@ class CFRRegressor(
         Returns
         -------
         self : object
-            The fitted estimator. What :meth:`ate`, :meth:`effect_interval` and
-            :meth:`environment_drift` know of the training rows is that of the last call in which
-            every level had two units.
+            The fitted estimator. :meth:`effect_interval` and :meth:`environment_drift` know of the
+            rows of the last call; :meth:`ate` of the last in which every level had two rows.
 
         Raises
         ------
         TypeError, ValueError
             If an argument is of a wrong type or out of range.
+        FloatingPointError
+            If training diverges.
         """
         check_parameters(self.get_params(deep=False))
         first = not hasattr(self, "network_")
@@ -356,10 +359,10 @@ class CFRRegressor(
         if first:
             self.n_samples_seen_, self.loss_curve_ = 0, {}
             self._optimizer_state, self._n_calls = None, 0
+        settings = self._resolve(self.n_samples_seen_ + len(data.y))
+        network = self._start(data, settings) if first else self._go_on(settings)
         self.n_samples_seen_ += len(data.y)
         self._n_calls += 1
-        settings = self._settings()
-        network = self._start(data, settings) if first else deepcopy(self.network_)
         optimizer = make_optimizer(network, settings, self._optimizer_state)
         seeds = [seed_of_call(seed, self._n_calls) for seed in self._seeds]
         self._learn(network, optimizer, data, seeds, settings, passes=1)
@@ -390,8 +393,7 @@ class CFRRegressor(
         covariates, treatment, _ = self._split_columns(X, treatment, None, reset=False)
         if not self._with_treatment and treatment is not None:
             raise ValueError(
-                "treatment was given to predict, but CFRRegressor was fitted without: pass it to "
-                "fit, too."
+                "treatment was given to predict, but was not in fit: pass it to both, or neither."
             )
         outcomes = self._outcomes(covariates).mean(axis=0)
         return outcomes[np.arange(len(outcomes)), self._arms(treatment, covariates, "predict")]
@@ -410,8 +412,7 @@ class CFRRegressor(
             Representations of all members side by side, divided by the square root of their number,
             so that a squared distance is an average over the members.
         """
-        covariates, _, _ = self._split_columns(X, None, None, reset=False)
-        return self._represent(self._scaling.apply(covariates))
+        return self._represent(self._scaling.apply(self._covariates(X)))
 
     def score(self, X, y, sample_weight=None, *, treatment=None):
         """Coefficient of determination of the factual outcomes, with all arms counting the same.
@@ -456,7 +457,7 @@ class CFRRegressor(
         Returns
         -------
         drift : EnvironmentDrift
-            Named tuple of `statistic`, `p_value`, `closest` and `p_values`. Flag the batch where
+            Named tuple of `statistic`, `p_value`, `closest` and `p_values`. Flag a batch whose
             `p_value` is below the rate of false alarms that you accept.
 
         Raises
@@ -466,14 +467,14 @@ class CFRRegressor(
 
         Notes
         -----
-        The statistic is the unbiased MMD^2, with a Gaussian kernel, between the representation of
-        the batch and that of up to 500 training rows; p-values come from permutations. The batch is
-        compared with each training environment and with their mixture, and the largest p-value
-        counts: a batch from one of them is flagged at level q with a probability of q at most, up
-        to the network's knowledge of its own training rows. What the representation ignores is not
-        tested.
+        The statistic is the unbiased MMD^2, with a Gaussian kernel, between the representations of
+        the batch and of up to 500 training rows; p-values come from permutations. The largest one
+        over the environments and their mixture counts: a batch from one of them is flagged at level
+        q with a chance of q at most, up to the network's knowledge of its own training rows.
         """
-        covariates, _, _ = self._split_columns(X, None, None, reset=False)
+        if n_permutations < 1:
+            raise ValueError(f"n_permutations must be at least 1, found {n_permutations!r}.")
+        covariates = self._covariates(X)
         if len(covariates) < 2:
             raise ValueError("environment_drift needs a batch of at least 2 rows, found 1.")
         rng = check_random_state(random_state)
@@ -514,9 +515,8 @@ class CFRRegressor(
         Notes
         -----
         The exported function takes a float64 table of the covariates, in the order of X without
-        the columns of treatment and environment, to one of shape (n_samples, n_treatments). The
-        file names both in a JSON entry "skcausal.json". It is loaded again and compared, on the
-        CPU, before it is put in place. onnxruntime has no "elu" in float64, only in float32.
+        the columns of treatment and environment, to one of shape (n_samples, n_treatments). A JSON
+        entry "skcausal.json" names both. onnxruntime has no "elu" in float64, only in float32.
         """
         check_is_fitted(self)
         return export_outcomes(self, path, format=format, quantize=quantize)
@@ -527,21 +527,25 @@ class CFRRegressor(
     @property
     def _n_features_out(self):
         """Number of columns of the representation, for get_feature_names_out."""
-        return len(self._seeds) * int(self.representation_layers[-1])
+        return self.network_.encoder.biases[-1].shape[-1] * len(self._seeds)
 
-    def _settings(self):
+    def _resolve(self, n_samples):
         """Parameters with numbers for "auto"; stores the two that depend on the rows."""
-        settings = resolve_auto(self.get_params(deep=False), self.n_samples_seen_)
+        settings = resolve_auto(self.get_params(deep=False), n_samples)
         self.alpha_, self.weight_decay_ = settings["alpha"], settings["weight_decay"]
         return settings
 
+    def _go_on(self, settings):
+        """Copy of the networks, to be trained further."""
+        check_same_structure(self._structure, settings)
+        return deepcopy(self.network_).to(local_device(resolve_device(self.device)))
+
     def _start(self, data, settings):
         """Scaling and seeds; returns untrained networks."""
+        self._structure, self._summary, self.propensity_ = settings, None, None
         self._scaling = fit_scaling(data.X)
-        self._y_center, self._y_scale = 0.0, 1.0
-        if self.outcome == "continuous":
-            self._y_center = float(data.y.mean())
-            self._y_scale = 1.0 if is_constant(data.y[:, None])[0] else float(data.y.std())
+        self._is_binary = self.outcome == "binary"
+        self._y_center, self._y_scale = (0.0, 1.0) if self._is_binary else outcome_scaling(data.y)
         rng = check_random_state(self.random_state)
         self._seeds = [int(rng.randint(2**31 - 1)) for _ in range(self.n_ensemble)]
         device = local_device(resolve_device(self.device))
@@ -568,28 +572,28 @@ class CFRRegressor(
             earlier = self.loss_curve_.get(name, np.empty(0))
             self.loss_curve_[name] = np.append(earlier, values.mean(axis=1))
         self.n_epochs_ = len(self.loss_curve_["loss"])
-        if np.bincount(data.arm, minlength=len(self.treatments_)).min() >= 2:
-            self._summarize(x, data, member_rows.validation)
+        self._summarize(x, data, member_rows.validation)
 
     def _summarize(self, x, data, held_out):
         """Remember of the training rows what averages, intervals and drift need."""
         seed = self._seeds[0]
-        self.propensity_, propensity = None, np.ones((len(x), 1))
-        if self._with_treatment:
+        outcomes = self._outcomes(data.X)
+        correction = (None, None) if self._summary is None else self._summary[1:3]
+        counts = np.bincount(data.arm, minlength=len(self.treatments_))
+        if self._with_treatment and counts.min() >= 2:
             self.propensity_, propensity = fit_propensity(
                 self.propensity, x, data.arm, data.weight, seed
             )
-        outcomes = self._outcomes(data.X)
-        mean, covariance = mean_correction(
-            data.y, data.arm, data.weight, outcomes, held_out, propensity
-        )
+            correction = mean_correction(
+                data.y, data.arm, data.weight, outcomes, held_out, propensity
+            )
         reference = reference_rows(x, data.environment, self.environments_, seed)
-        self._summary = Summary(effect_variance(outcomes), mean, covariance, reference)
+        self._summary = Summary(effect_variance(outcomes), *correction, reference)
 
     def _outcomes(self, covariates):
         """Outcomes (n_members, n, n_arms) in the units of y."""
         x = self._tensor(self._scaling.apply(covariates))
-        outcomes = evaluate(self.network_, x, binary=self.outcome == "binary")
+        outcomes = evaluate(self.network_, x, binary=self._is_binary)
         return outcomes.cpu().double().numpy() * self._y_scale + self._y_center
 
     def _represent(self, x):

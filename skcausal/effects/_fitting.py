@@ -11,6 +11,7 @@ import torch
 
 from skcausal.effects._network import CFRNetwork
 from skcausal.effects._objective import Objective
+from skcausal.effects._parameters import describe
 from skcausal.effects._resampling import MemberRows, bootstrap, split
 from skcausal.nn import train, warmup_cosine
 
@@ -142,7 +143,7 @@ def train_network(
     else:
         member_rows = split(stratum, settings["validation_fraction"] * stops_early, seeds)
     parameter = next(network.parameters())
-    x, y, weight = (torch.from_numpy(a).to(parameter) for a in (rows.x, rows.y, rows.weight))
+    x, y, weight = (torch.tensor(a).to(parameter) for a in (rows.x, rows.y, rows.weight))
     objective = Objective(
         x,
         y,
@@ -196,5 +197,5 @@ def _fingerprint(network: CFRNetwork, rows: Rows, seeds: Sequence[int], settings
     for parameter in network.parameters():
         digest.update(parameter.detach().cpu().numpy().tobytes())
     relevant = {name: value for name, value in settings.items() if name not in _IRRELEVANT}
-    digest.update(repr((sorted(relevant.items()), list(seeds))).encode())
+    digest.update(f"{describe(relevant)} {list(seeds)}".encode())
     return digest.hexdigest()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +17,20 @@ _REFERENCE_ROWS = 672
 _AUTO_ALPHA = {"linear_mmd": 10.0, "rbf_mmd": 1.0, "sinkhorn": 1.0, "contrastive": 0.1}
 _AUTO_WEIGHT_DECAY = 1.0
 
+# What the networks and the scaling of their data are made by.
+_STRUCTURE = (
+    "n_ensemble",
+    "representation_layers",
+    "head_layers",
+    "activation",
+    "normalize",
+    "effect_head",
+    "outcome",
+    "dropout",
+    "dtype",
+    "treatment_column",
+    "environment_column",
+)
 _CHOICES = {
     "ipm": tuple(DISCREPANCIES),
     "env_ipm": tuple(DISCREPANCIES),
@@ -29,6 +45,7 @@ _NUMBERS = {
     "validation_fraction": (0.0, 1.0, False),
     "tol": (0.0, np.inf, True),
 }
+_FLAGS = ("effect_head", "reweight", "early_stopping", "warm_start")
 _COUNTS = {"n_ensemble": 1, "n_iter_no_change": 1, "batch_size": 2, "max_epochs": 1}
 
 
@@ -63,26 +80,96 @@ def check_parameters(parameters: dict) -> None:
         if value is None and name == "n_iter_no_change":
             continue
         _check_count(name, value, smallest)
+    for name in _FLAGS:
+        if not isinstance(parameters[name], (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, found {parameters[name]!r}.")
     _check_layers("representation_layers", parameters["representation_layers"], 1)
     _check_layers("head_layers", parameters["head_layers"], 0)
-    if not (_is_auto(parameters["normalize"]) or isinstance(parameters["normalize"], bool)):
+    if not (
+        _is_auto(parameters["normalize"]) or isinstance(parameters["normalize"], (bool, np.bool_))
+    ):
         raise TypeError(
             f"normalize must be 'auto', True or False, found {parameters['normalize']!r}."
         )
-    if parameters["checkpoint"] is not None and not isinstance(
-        parameters["random_state"], Integral
+    if parameters["propensity"] is not None and not hasattr(
+        parameters["propensity"], "predict_proba"
     ):
+        raise TypeError(
+            "propensity must be a classifier with predict_proba, such as LogisticRegression(), "
+            f"found {parameters['propensity']!r}."
+        )
+    columns = parameters["treatment_column"], parameters["environment_column"]
+    if columns[0] is not None and columns[0] == columns[1]:
+        raise ValueError(
+            f"treatment_column and environment_column name the same column, {columns[0]!r}."
+        )
+    if parameters["checkpoint"] is not None:
+        _check_checkpoint(parameters)
+
+
+def _check_checkpoint(parameters: dict) -> None:
+    """Raise where a checkpoint could not be written, or not be resumed."""
+    path = parameters["checkpoint"]
+    if not isinstance(path, (str, PathLike)):
+        raise TypeError(f"checkpoint must be the path of a file, found {path!r}.")
+    if Path(path).is_dir():
+        raise ValueError(f"checkpoint must be the path of a file; {str(path)!r} is a folder.")
+    if not isinstance(parameters["random_state"], Integral):
         raise ValueError(
             "A checkpoint can be resumed with the same random numbers only: set random_state to an "
             f"integer, found {parameters['random_state']!r}."
         )
+    if parameters["warm_start"]:
+        raise ValueError(
+            "checkpoint and warm_start exclude each other: a checkpoint belongs to one training "
+            "from its beginning."
+        )
+
+
+def check_same_structure(old: dict, new: dict) -> None:
+    """Raise where networks cannot go on learning because their shape would have to change.
+
+    Parameters
+    ----------
+    old : dict
+        Settings of the training that made the networks.
+    new : dict
+        Settings of now.
+
+    Raises
+    ------
+    ValueError
+        If one that fixes the networks or the scaling of the data differs.
+    """
+    for name in _STRUCTURE:
+        before, now = _plain(old[name]), _plain(new[name])
+        if before != now:
+            raise ValueError(
+                f"{name} was {before!r} when the networks were made and is {now!r} now. They "
+                f"cannot go on with it: set {name}={before!r} again, or start anew with "
+                "warm_start=False or a clone."
+            )
+
+
+def _plain(value):
+    """Value of a parameter in a form that compares and prints alike however it was given."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str):
+        return tuple(_plain(entry) for entry in value)
+    return value
+
+
+def describe(settings: dict) -> str:
+    """Text that is the same for equal settings."""
+    return repr(sorted((name, _plain(value)) for name, value in settings.items()))
 
 
 def resolve_auto(parameters: dict, n_samples: int) -> dict:
     """Values of the arguments, with "auto" replaced by what it stands for.
 
     A fixed penalty acts like a prior, of which the weight should fade as rows are added; so `alpha`
-    and `weight_decay` fall with their number.
+    and `weight_decay` fall with their number beyond that of the reference.
 
     Parameters
     ----------
@@ -96,11 +183,11 @@ def resolve_auto(parameters: dict, n_samples: int) -> dict:
     resolved : dict
         The same names with numbers for values.
     """
-    share = _REFERENCE_ROWS / n_samples
+    share = min(1.0, _REFERENCE_ROWS / n_samples)
     auto = {
         "alpha": _AUTO_ALPHA[parameters["ipm"]] * share,
         "weight_decay": _AUTO_WEIGHT_DECAY * share,
-        "batch_size": 100 if n_samples <= 5000 else 200,
+        "batch_size": 100 if n_samples < 5000 else 200,
         "normalize": parameters["env_alpha"] == 0,
     }
     chosen = {name: value for name, value in auto.items() if _is_auto(parameters[name])}

@@ -34,6 +34,19 @@ class Scaling:
         return np.clip((X - self.center) / self.scale, -self.limit, self.limit)
 
 
+def outcome_scaling(y: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation (1 where constant) of the outcomes (n_samples,)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        center, scale = float(y.mean()), float(y.std())
+        constant = is_constant(y[:, None])[0]
+    if not np.isfinite(center) or not np.isfinite(scale):
+        raise ValueError(
+            "y contains values too large for float64 second moments (largest magnitude "
+            f"{np.abs(y).max():.3g}); rescale it."
+        )
+    return center, 1.0 if constant else scale
+
+
 def fit_scaling(X: np.ndarray) -> Scaling:
     """Scaling that the network learns from.
 

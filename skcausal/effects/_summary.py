@@ -17,17 +17,18 @@ class Summary(NamedTuple):
     ----------
     effect_variance : ndarray of shape (n_arms, n_arms)
         Variance between members of the effect of one level against another, averaged over rows.
-    correction : ndarray of shape (n_arms,)
-        Weighted mean of the inverse-propensity weighted residuals of each level.
-    correction_covariance : ndarray of shape (n_arms, n_arms)
+    correction : ndarray of shape (n_arms,) or None
+        Weighted mean of the inverse-propensity weighted residuals of each level; None where there
+        were no two rows of every level.
+    correction_covariance : ndarray of shape (n_arms, n_arms) or None
         Covariance of these means.
     reference : dict
         Label of an environment, None for the mixture of all -> scaled covariates of some rows.
     """
 
     effect_variance: np.ndarray
-    correction: np.ndarray
-    correction_covariance: np.ndarray
+    correction: np.ndarray | None
+    correction_covariance: np.ndarray | None
     reference: dict
 
 

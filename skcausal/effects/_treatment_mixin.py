@@ -26,7 +26,7 @@ class TrainingData(NamedTuple):
     environment : ndarray of int of shape (n_samples,)
         Position of each row's environment; zero where there are none.
     weight : ndarray of shape (n_samples,)
-        Sample weights.
+        Sample weights, of mean 1.
     """
 
     X: np.ndarray
@@ -50,17 +50,35 @@ class TreatmentMixin:
     __metadata_request__predict = {"treatment": True}
     __metadata_request__score = {"treatment": True, "sample_weight": True}
 
-    def _split_columns(self, X, treatment, environment, *, reset):
+    def _covariates(self, X):
+        """Covariates (n, d) in float64; the columns of treatment and environment may be missing."""
+        return self._split_columns(X, None, None, reset=False, needed=())[0]
+
+    def _with_all_columns(self, X, columns, needed):
+        """Add those columns of metadata that a DataFrame lacks and the caller does not need."""
+        names = list(getattr(self, "feature_names_in_", []))
+        if not hasattr(X, "assign") or not names:
+            return X
+        missing = [c for c in columns if c in names and c not in X.columns and c not in needed]
+        if set(X.columns) | set(missing) != set(names):
+            return X
+        return X.assign(**dict.fromkeys(missing))[[*names]] if missing else X
+
+    def _split_columns(self, X, treatment, environment, *, reset, needed=None):
         """Covariates (n, d) in float64; treatment and environment as they came."""
         if not reset:
             check_is_fitted(self)
+        needed = (self.treatment_column,) if needed is None else needed
         given = {"treatment": treatment, "environment": environment}
         columns = {f"{name}_column": getattr(self, f"{name}_column") for name in given}
         if not any(column is not None for column in columns.values()):
             X = validate_data(self, X, dtype=np.float64, reset=reset)
             return X, treatment, environment
+        X = X if reset else self._with_all_columns(X, columns.values(), needed)
         validate_data(self, X, reset=reset, skip_check_array=True)
         taken, X = split_columns(X, columns)
+        if X.shape[1] == 0:
+            raise ValueError("X holds no covariates beside the treatment and the environment.")
         for argument, values in taken.items():
             name = argument.removesuffix("_column")
             if given[name] is not None:
@@ -88,6 +106,8 @@ class TreatmentMixin:
         check_consistent_length(covariates, y)
         if self.outcome == "binary" and not np.isin(y, (0.0, 1.0)).all():
             raise ValueError("y must hold zeros and ones where outcome='binary'.")
+        if levels is not None and (treatment is None or not reset):
+            self._check_levels_again(levels, treatment)
         if reset:
             self._with_treatment = treatment is not None
             self.treatments_ = np.array([0])
@@ -96,6 +116,11 @@ class TreatmentMixin:
                 if levels is not None:
                     _, known = check_labels(levels, len(levels), name="treatments")
                 self.treatments_ = check_levels(known, len(y))
+        if treatment is not None and not self._with_treatment:
+            raise ValueError(
+                f"treatment was given, but {type(self).__name__} has learned without before and "
+                "goes on. Start anew: fit a clone, or set warm_start=False."
+            )
         arm = self._arms(treatment, covariates, "fit")
         self.environments_ = None
         position = np.zeros(len(y), dtype=np.int64)
@@ -104,7 +129,18 @@ class TreatmentMixin:
         weight = _check_sample_weight(sample_weight, covariates, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("sample_weight must be positive in some row; all are zero.")
-        return TrainingData(covariates, y, arm, position, weight)
+        return TrainingData(covariates, y, arm, position, weight / weight.mean())
+
+    def _check_levels_again(self, levels, treatment):
+        """Raise where levels are announced without a treatment, or change after the first call."""
+        if treatment is None:
+            raise ValueError("treatments was given without treatment; pass both, or neither.")
+        _, levels = check_labels(levels, len(levels), name="treatments")
+        if levels.tolist() != self.treatments_.tolist():
+            raise ValueError(
+                f"treatments is {levels.tolist()}, but the first call fixed the levels as "
+                f"{self.treatments_.tolist()}."
+            )
 
     def _arms(self, treatment, X, method):
         """Position (n,) of each row's level; raise where the treatment is missing but was seen."""
@@ -115,7 +151,8 @@ class TreatmentMixin:
                 f"{type(self).__name__} was fitted with treatment, so {method} needs it too: pass "
                 "treatment=..., one level per row. Inside a Pipeline or a search, turn routing on "
                 "with sklearn.set_config(enable_metadata_routing=True), or name a column of X by "
-                "treatment_column. For effects use effect(X)."
+                "treatment_column. cross_val_predict and scorers given by name never pass metadata "
+                "to predict: there only treatment_column helps. For effects use effect(X)."
             )
         if method == "predict" and np.ndim(treatment) == 0:
             treatment = np.full(len(X), treatment)

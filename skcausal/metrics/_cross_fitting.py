@@ -31,12 +31,14 @@ def cross_fit_outcome(X, y, folds, model, rows=None):
     return predicted
 
 
-def cross_fit_propensity(X, arm, folds, model):
-    """Predict P(T = k | x) (n_samples, n_levels) out of fold."""
+def cross_fit_propensity(X, arm, folds, model, sample_weight=None):
+    """Predict P(T = k | x) (n_samples, n_levels) out of fold; the model may be weighted."""
     propensity = np.empty((len(arm), arm.max() + 1))
     for train, test in folds:
         fold_model = _logistic_regression(arm[train]) if model is None else clone(model)
-        propensity[test] = fold_model.fit(X[train], arm[train]).predict_proba(X[test])
+        given = {} if sample_weight is None else {"sample_weight": sample_weight[train]}
+        fold_model.fit(X[train], arm[train], **given)
+        propensity[test] = fold_model.predict_proba(X[test])
     return propensity
 
 

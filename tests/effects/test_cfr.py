@@ -1,5 +1,7 @@
 """The estimator of counterfactual regression, by its public behaviour."""
 
+from copy import deepcopy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -318,6 +320,87 @@ def test_warm_start_goes_on_from_the_networks(units):
         warm.fit(X[:, :2], y, treatment=treatment)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_ensemble", 2),
+        ("representation_layers", (8,)),
+        ("head_layers", [4]),
+        ("activation", "tanh"),
+        ("effect_head", True),
+        ("outcome", "binary"),
+        ("dtype", "float64"),
+        ("env_alpha", 1.0),  # decides on "auto" of normalize
+    ],
+)
+def test_networks_cannot_go_on_with_another_structure(units, fitted, name, value):
+    X, y, treatment, _ = units
+    given = {"treatment": treatment, "environment": np.arange(len(y)) % 2}
+    model = deepcopy(fitted).set_params(**{name: value, "warm_start": True})
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=r"was .* when the networks were made and is .* now"):
+            method(X, y > 1 if name == "outcome" else y, **given)
+    same = deepcopy(fitted).set_params(warm_start=True, representation_layers=[np.int64(16)])
+    same.fit(X, y, treatment=treatment)
+
+
+def test_treatment_cannot_be_added_later(units, fitted):
+    X, y, treatment, _ = units
+    model = small().partial_fit(X, y)
+    with pytest.raises(ValueError, match="has learned without before"):
+        model.partial_fit(X, y, treatment=treatment)
+    with pytest.raises(ValueError, match="treatments was given without treatment"):
+        small().partial_fit(X, y, treatments=[0, 1])
+    with pytest.raises(ValueError, match=r"the first call fixed the levels as \[0, 1\]"):
+        deepcopy(fitted).partial_fit(X, y, treatment=treatment, treatments=[0, 1, 2])
+
+
+def test_average_needs_rows_of_every_level(units):
+    X, y, treatment, _ = units
+    control = treatment == 0
+    model = small().partial_fit(
+        X[control], y[control], treatment=treatment[control], treatments=[0, 1]
+    )
+    assert np.isfinite(model.effect_interval(X)).all()
+    assert 0 <= model.environment_drift(X).p_value <= 1
+    assert model.propensity_ is None
+    with pytest.raises(ValueError, match="ate needs two rows of every level"):
+        model.ate(X)
+
+
+def test_average_effect_with_a_rare_arm():
+    """The floor of the propensities is relative: a rare arm is no reason for bias."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 2))
+    treatment = (rng.uniform(size=4000) < 0.03).astype(int)
+    y = X[:, 0] + 2 * treatment + 0.1 * rng.normal(size=4000)
+    options = {"learning_rate": 1e-6, "max_epochs": 1, "early_stopping": False}
+    model = small(**options).fit(X, y, treatment=treatment)
+    assert model.ate(X).estimate == pytest.approx(2, abs=0.3)
+    assert model.effect(X).mean() < 1
+
+
+def test_parameters_that_are_changed_later_do_not_change_predictions(units, fitted):
+    X = units[0]
+    model = deepcopy(fitted).set_params(outcome="binary", representation_layers=(3,))
+    np.testing.assert_array_equal(model.effect(X), fitted.effect(X))
+    assert len(model.get_feature_names_out()) == model.transform(X).shape[1]
+
+
+def test_effects_do_not_need_the_columns_of_metadata(units):
+    X, y, treatment, _ = units
+    frame = pd.DataFrame(X, columns=["p", "q", "r"]).assign(arm=treatment)
+    model = small(treatment_column="arm").fit(frame, y)
+    without = frame[["p", "q", "r"]]
+    for method in (model.effect, model.potential_outcomes, model.transform):
+        np.testing.assert_array_equal(method(without), method(frame))
+    assert model.ate(without) == model.ate(frame)
+    with pytest.raises(ValueError, match="arm"):
+        model.predict(without)
+    with pytest.raises(ValueError, match="feature names"):
+        model.effect(frame[["p", "q"]])
+
+
 def test_without_treatment_it_is_a_regression(units):
     X, y, _, _ = units
     model = small().fit(X, y)
@@ -326,7 +409,7 @@ def test_without_treatment_it_is_a_regression(units):
     np.testing.assert_array_equal(model.predict(X), model.potential_outcomes(X)[:, 0])
     with pytest.raises(ValueError, match="fitted without treatment"):
         model.effect(X)
-    with pytest.raises(ValueError, match="was fitted without: pass it to fit"):
+    with pytest.raises(ValueError, match="was not in fit: pass it to both"):
         model.predict(X, treatment=1)
 
 
@@ -384,6 +467,9 @@ def test_progress_is_shown_on_demand(units, capsys):
         ({"treatment": np.zeros(19)}, ValueError, "treatment must hold one label"),
         ({"treatment": np.zeros((20, 2))}, ValueError, "treatment must hold one label"),
         ({"environment": np.zeros(3)}, ValueError, "environment must hold one label"),
+        ({"treatment": ["a", np.nan] * 10}, ValueError, "treatment is missing .* in 10 of 20"),
+        ({"treatment": [1, "a"] * 10}, ValueError, "labels of one kind"),
+        ({"y": np.array([1e300, -1e300] * 10)}, ValueError, "y contains values too large"),
         ({"X": np.full((20, 2), np.nan)}, ValueError, "Input X contains NaN"),
         ({"y": np.full(20, np.nan)}, ValueError, "Input y contains NaN"),
         ({"y": np.zeros(19)}, ValueError, "inconsistent numbers of samples"),
