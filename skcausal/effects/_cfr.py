@@ -12,14 +12,20 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
-from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skcausal.effects._drift import MOST_ROWS, closest_environment
 from skcausal.effects._effect_queries import EffectQueries
 from skcausal.effects._export import export_outcomes
-from skcausal.effects._fitting import Rows, make_network, make_optimizer, train_network
+from skcausal.effects._fitting import (
+    Rows,
+    best_epochs,
+    extend_curves,
+    make_network,
+    make_optimizer,
+    train_network,
+)
 from skcausal.effects._metadata import check_groups
 from skcausal.effects._network import evaluate, represent
 from skcausal.effects._parameters import check_parameters, check_same_structure, resolve_auto
@@ -28,7 +34,7 @@ from skcausal.effects._resampling import seed_of_call
 from skcausal.effects._scaling import fit_scaling, outcome_scaling
 from skcausal.effects._summary import Summary, effect_variance, mean_correction, reference_rows
 from skcausal.effects._treatment_mixin import TreatmentMixin
-from skcausal.nn import best_epoch, local_device, resolve_device, resolve_dtype
+from skcausal.nn import local_device, resolve_device, resolve_dtype
 
 
 class CFRRegressor(
@@ -176,11 +182,10 @@ class CFRRegressor(
     are standardized inside, those with two values are centred only; continuous outcomes are
     standardized.
 
-    What alignment can do is limited. On IHDP the linear penalty between arms works as one more
-    smoother. Alignment of *environments* helps where a covariate is spurious, in a way that differs
-    between environments; alignment of arms on such data does harm, which is why the two have
-    separate weights. The factual error within the training environments rises with `env_alpha`, so
-    that no score computed there can choose it; a held-out environment helps.
+    On IHDP the linear penalty between arms works as one more smoother. Alignment of *environments*
+    helps where a covariate is spurious, in a way that differs between environments; alignment of
+    arms does harm there, which is why the two have separate weights. The factual error within the
+    training environments rises with `env_alpha`: only a held-out environment helps to choose it.
 
     Effects are identified only if all confounders are covariates and every unit could have received
     every level [2]_.
@@ -414,33 +419,6 @@ class CFRRegressor(
         """
         return self._represent(self._scaling.apply(self._covariates(X)))
 
-    def score(self, X, y, sample_weight=None, *, treatment=None):
-        """Coefficient of determination of the factual outcomes, with all arms counting the same.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Covariates.
-        y : array-like of shape (n_samples,)
-            Observed outcomes.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the units.
-        treatment : array-like of shape (n_samples,), default=None
-            Treatment level of each unit. Required if `fit` had it.
-
-        Returns
-        -------
-        score : float
-            R^2, each unit weighted by its weight divided by the sum of those of its arm.
-        """
-        covariates, labels, _ = self._split_columns(X, treatment, None, reset=False)
-        arm = self._arms(labels, covariates, "score")
-        y_pred = self.predict(X, treatment=treatment)
-        weight = _check_sample_weight(sample_weight, y_pred, ensure_non_negative=True)
-        totals = np.bincount(arm, weight)
-        share = np.divide(weight, totals[arm], out=np.zeros_like(weight), where=totals[arm] > 0)
-        return r2_score(y, y_pred, sample_weight=share)
-
     def environment_drift(self, X, *, n_permutations=500, random_state=0):
         """Test whether rows look like a training environment.
 
@@ -521,6 +499,12 @@ class CFRRegressor(
         check_is_fitted(self)
         return export_outcomes(self, path, format=format, quantize=quantize)
 
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "network_" in state:  # a model that was fitted on a GPU is read where there is none
+            state = state | {"network_": deepcopy(state["network_"]).cpu()}
+        return state
+
     def __sklearn_is_fitted__(self):
         return hasattr(self, "network_")
 
@@ -563,14 +547,8 @@ class CFRRegressor(
             network, optimizer, rows, seeds, settings, passes=passes
         )
         self.network_ = network
-        validation = history.get("validation")
-        self.best_epoch_ = None
-        if validation is not None:
-            best = best_epoch(torch.from_numpy(validation), self.n_iter_no_change, self.tol)
-            self.best_epoch_ = best.numpy() + 1
-        for name, values in history.items():
-            earlier = self.loss_curve_.get(name, np.empty(0))
-            self.loss_curve_[name] = np.append(earlier, values.mean(axis=1))
+        self.best_epoch_ = best_epochs(history, settings)
+        extend_curves(self.loss_curve_, history)
         self.n_epochs_ = len(self.loss_curve_["loss"])
         self._summarize(x, data, member_rows.validation)
 

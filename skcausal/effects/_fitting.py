@@ -13,7 +13,7 @@ from skcausal.effects._network import CFRNetwork
 from skcausal.effects._objective import Objective
 from skcausal.effects._parameters import describe
 from skcausal.effects._resampling import MemberRows, bootstrap, split
-from skcausal.nn import train, warmup_cosine
+from skcausal.nn import best_epoch, train, warmup_cosine
 
 # What has no influence on the result of a training, and may change before it is resumed.
 _IRRELEVANT = {"checkpoint", "device", "propensity", "verbose", "warm_start", "random_state"}
@@ -199,3 +199,17 @@ def _fingerprint(network: CFRNetwork, rows: Rows, seeds: Sequence[int], settings
     relevant = {name: value for name, value in settings.items() if name not in _IRRELEVANT}
     digest.update(f"{describe(relevant)} {list(seeds)}".encode())
     return digest.hexdigest()
+
+
+def best_epochs(history: dict[str, np.ndarray], settings: dict) -> np.ndarray | None:
+    """Epoch (n_members,), from 1 on, that each member ended with; None without validation."""
+    if "validation" not in history:
+        return None
+    validation = torch.from_numpy(history["validation"])
+    return best_epoch(validation, settings["n_iter_no_change"], settings["tol"]).numpy() + 1
+
+
+def extend_curves(curves: dict[str, np.ndarray], history: dict[str, np.ndarray]) -> None:
+    """Append the means over members of each term (n_epochs, n_members) to its curve."""
+    for name, values in history.items():
+        curves[name] = np.append(curves.get(name, np.empty(0)), values.mean(axis=1))

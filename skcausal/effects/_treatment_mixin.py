@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -40,8 +41,8 @@ class TreatmentMixin:
     """Take the treatment and the environment as metadata, or from columns of X.
 
     A class that inherits has the parameters `treatment_column` and `environment_column`. With
-    ``sklearn.set_config(enable_metadata_routing=True)`` pipelines and searches pass the metadata on
-    without any call of ``set_fit_request`` and its like.
+    ``sklearn.set_config(enable_metadata_routing=True)`` pipelines and searches pass both on without
+    any call of ``set_fit_request`` and its like.
     """
 
     # scikit-learn reads these by what follows "__metadata_request__".
@@ -49,6 +50,33 @@ class TreatmentMixin:
     __metadata_request__partial_fit = __metadata_request__fit
     __metadata_request__predict = {"treatment": True}
     __metadata_request__score = {"treatment": True, "sample_weight": True}
+
+    def score(self, X, y, sample_weight=None, *, treatment=None):
+        """Coefficient of determination of the factual outcomes, with all arms counting the same.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Covariates.
+        y : array-like of shape (n_samples,)
+            Observed outcomes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the units.
+        treatment : array-like of shape (n_samples,), default=None
+            Treatment level of each unit. Required if `fit` had it.
+
+        Returns
+        -------
+        score : float
+            R^2, each unit weighted by its weight divided by the sum of those of its arm.
+        """
+        covariates, labels, _ = self._split_columns(X, treatment, None, reset=False)
+        arm = self._arms(labels, covariates, "score")
+        y_pred = self.predict(X, treatment=treatment)
+        weight = _check_sample_weight(sample_weight, y_pred, ensure_non_negative=True)
+        totals = np.bincount(arm, weight)
+        share = np.divide(weight, totals[arm], out=np.zeros_like(weight), where=totals[arm] > 0)
+        return r2_score(y, y_pred, sample_weight=share)
 
     def _covariates(self, X):
         """Covariates (n, d) in float64; the columns of treatment and environment may be missing."""

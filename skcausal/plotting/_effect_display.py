@@ -153,7 +153,7 @@ class EffectDisplay:
         ----------
         estimator : estimator instance
             Fitted estimator with ``effect(X, T0=..., T1=...)``. Intervals are drawn where it has
-            ``effect_interval`` and ``ate``, too.
+            ``effect_interval`` and ``ate``, too; those of units need an ensemble.
         X : array-like or DataFrame of shape (n_samples, n_features)
             Covariates of the units.
         T0 : scalar, default=0
@@ -182,7 +182,8 @@ class EffectDisplay:
             )
         contrast = {"T0": T0, "T1": T1}
         interval = average = None
-        if level is not None and hasattr(estimator, "effect_interval"):
+        single = getattr(estimator, "n_ensemble", 2) < 2
+        if level is not None and hasattr(estimator, "effect_interval") and not single:
             interval = estimator.effect_interval(X, **contrast, level=level)
         if level is not None and hasattr(estimator, "ate"):
             ate = estimator.ate(X, **contrast, level=level)
