@@ -7,6 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array, check_random_state, check_scalar
 
+from skcausal._labels import check_labels
 from skcausal.plotting._palette import CYCLE, INK, MARKERS
 
 _FEWEST_UNITS = 4
@@ -298,15 +299,8 @@ def _check_representation(representation) -> np.ndarray:
 
 def _check_groups(groups, name: str, n_units: int) -> np.ndarray:
     """Return labels as an array of shape (n_units,)."""
-    groups = np.asarray(groups)
-    if groups.shape != (n_units,):
-        raise ValueError(
-            f"{name} must have shape ({n_units},), one label for each unit; got {groups.shape}."
-        )
-    missing = np.array([group is None or group != group for group in groups.tolist()])
-    if missing.any():
-        raise ValueError(f"{name} must be known; it is missing for unit {np.argmax(missing)}.")
-    return groups
+    codes, levels = check_labels(groups, n_units, name=name)
+    return levels[codes]
 
 
 def _stratified_sample(strata: np.ndarray, max_units: int, random_state) -> np.ndarray:

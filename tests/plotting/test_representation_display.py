@@ -256,9 +256,9 @@ def test_estimators_without_representation_are_refused(units):
     ("change", "message"),
     [
         ({"method": "umap"}, 'method must be "tsne" or "pca"'),
-        ({"treatment": [0, 1]}, r"treatment must have shape \(60,\)"),
-        ({"treatment": np.append(np.zeros(59), np.nan)}, "it is missing for unit 59"),
-        ({"environment": np.zeros((60, 1))}, r"environment must have shape \(60,\)"),
+        ({"treatment": [0, 1]}, r"treatment must hold one label"),
+        ({"treatment": np.append(np.zeros(59), np.nan)}, "treatment is missing .* in 1 of 60 rows"),
+        ({"environment": np.zeros((60, 2))}, r"environment must hold one label"),
         ({"representation": np.zeros((60, 1))}, "at least two columns"),
         ({"representation": np.ones((60, 3))}, "the same for all units"),
         ({"representation": np.full((60, 3), np.nan)}, "representation contains NaN"),
