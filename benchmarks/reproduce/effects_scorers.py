@@ -23,7 +23,6 @@ from skcausal.metrics import (
     neg_arm_balanced_error_scorer,
     neg_nearest_neighbor_pehe_scorer,
     pehe,
-    policy_value_scorer,
     r_score_scorer,
 )
 
@@ -46,7 +45,6 @@ SCORERS = {
     "arm-balanced error": neg_arm_balanced_error_scorer,
     "nearest-neighbour PEHE": neg_nearest_neighbor_pehe_scorer,
     "R-score": r_score_scorer,
-    "policy value": policy_value_scorer,
 }
 
 
@@ -71,7 +69,7 @@ def main():
     """Parse the arguments, run, and write a CSV file next to this script."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data-home", default=None)
-    parser.add_argument("--realizations", type=int, default=10)
+    parser.add_argument("--realizations", type=int, default=5)
     parser.add_argument("--simulated", action="store_true")
     parser.add_argument("--n-ensemble", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")

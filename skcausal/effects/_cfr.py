@@ -183,9 +183,9 @@ class CFRRegressor(
     standardized.
 
     On IHDP the linear penalty between arms works as one more smoother. Alignment of *environments*
-    helps where a covariate is spurious, in a way that differs between environments; alignment of
-    arms does harm there, which is why the two have separate weights. The factual error within the
-    training environments rises with `env_alpha`: only a held-out environment helps to choose it.
+    helps where a covariate is spurious, in a way that differs between environments. The factual
+    error within the training environments rises with `env_alpha`, so that a score computed there
+    chooses zero; the error in a held-out environment is a better guide, and no sure one.
 
     Effects are identified only if all confounders are covariates and every unit could have received
     every level [2]_.
