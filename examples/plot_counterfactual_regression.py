@@ -6,8 +6,8 @@ Three hospitals record three covariates that cause an outcome, and one that the 
 hum of the recorder, louder for some patients and with another offset in every hospital. Whoever
 predicts the outcome gains from the hum; whoever wants the effect of a treatment on a patient is
 misled by it. Counterfactual regression can be told to give the representation the same distribution
-in all hospitals. How much of that is right? A search finds out, without a single true effect, in a
-pipeline on a table with a text column.
+in all hospitals. How much of that is right? A search has to say, without a single true effect, in a
+pipeline on a table with a text column. What its choice is worth is looked up in the end.
 """
 
 # %%
@@ -89,7 +89,8 @@ for ax, (name, search) in zip(axes, searches.items()):
 
 # %%
 # Now the truth is looked up, for patients of a fourth hospital whose hum is of another kind: the
-# error of their effects along the same weights, and at the choices of the two searches.
+# error of their effects along the same weights, and at the choices of the two searches. Scores of
+# outcomes rank effects but roughly: the search that looked at the right question need not win.
 
 X_fourth = data.X_heldout.assign(shift="day")
 errors = []
