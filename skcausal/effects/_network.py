@@ -129,22 +129,17 @@ def evaluate(network: CFRNetwork, x: torch.Tensor, *, binary: bool) -> torch.Ten
     outcomes : Tensor of shape (n_members, n, n_arms)
         Scaled outcomes, or probabilities.
     """
-    n_members = network.n_members
-    with torch.no_grad():
-        pieces = [
-            network.outcomes(network.represent(piece.expand(n_members, *piece.shape)))
-            for piece in x.split(ROWS_AT_ONCE)
-        ]
-    outcomes = torch.cat(pieces, dim=1)
+    outcomes = _in_pieces(network, x, lambda piece: network.outcomes(network.represent(piece)))
     return torch.sigmoid(outcomes) if binary else outcomes
 
 
 def represent(network: CFRNetwork, x: torch.Tensor) -> torch.Tensor:
     """Representations (n_members, n, n_units) without gradients, as in :func:`evaluate`."""
-    n_members = network.n_members
+    return _in_pieces(network, x, network.represent)
+
+
+def _in_pieces(network: CFRNetwork, x: torch.Tensor, function) -> torch.Tensor:
+    """Apply a function of (n_members, n, n_features) to the same rows (n, n_features) for all."""
     with torch.no_grad():
-        pieces = [
-            network.represent(piece.expand(n_members, *piece.shape))
-            for piece in x.split(ROWS_AT_ONCE)
-        ]
+        pieces = [function(p.expand(network.n_members, *p.shape)) for p in x.split(ROWS_AT_ONCE)]
     return torch.cat(pieces, dim=1)

@@ -13,13 +13,13 @@ from skcausal.simulators._random import fold_in, normal, poisson, positions, uni
 # Table 1 of Annadani et al. (2024), appendix B.2.
 PLATFORMS: dict[str, dict[str, float]] = {
     "10x_chromium": {
-        "library_log_mean": 6.0,
-        "library_log_scale": 0.3,
+        "log_library_mean": 6.0,
+        "log_library_scale": 0.3,
         "dropout_percentile": 74.0,
     },
     "drop_seq": {
-        "library_log_mean": 4.4,
-        "library_log_scale": 0.8,
+        "log_library_mean": 4.4,
+        "log_library_scale": 0.8,
         "dropout_percentile": 85.0,
     },
 }
@@ -52,7 +52,7 @@ class TechnicalNoise:
         Probability that a gene is an outlier.
     outlier_log_mean, outlier_log_scale : float, default=3.0, 1.0
         Mean and standard deviation of the logarithm of an outlier's factor.
-    library_log_mean, library_log_scale : float, default=6.0, 0.3
+    log_library_mean, log_library_scale : float, default=6.0, 0.3
         Mean and standard deviation of the logarithm of a cell's total.
     dropout_percentile : float, default=74.0
         Percentile of log(1 + x) at which half of the entries are lost, from 0 to 100; about this
@@ -75,8 +75,8 @@ class TechnicalNoise:
     outlier_probability: float = 0.01
     outlier_log_mean: float = 3.0
     outlier_log_scale: float = 1.0
-    library_log_mean: float = 6.0
-    library_log_scale: float = 0.3
+    log_library_mean: float = 6.0
+    log_library_scale: float = 0.3
     dropout_percentile: float = 74.0
     dropout_shape: float = 8.0
 
@@ -84,8 +84,8 @@ class TechnicalNoise:
         check_number("outlier_probability", self.outlier_probability, 0.0, 1.0)
         check_number("outlier_log_mean", self.outlier_log_mean, -_LARGEST_LOG, _LARGEST_LOG)
         check_number("outlier_log_scale", self.outlier_log_scale, 0.0, _LARGEST_LOG / 10)
-        check_number("library_log_mean", self.library_log_mean, -_LARGEST_LOG, _LARGEST_LOG)
-        check_number("library_log_scale", self.library_log_scale, 0.0, _LARGEST_LOG / 10)
+        check_number("log_library_mean", self.log_library_mean, -_LARGEST_LOG, _LARGEST_LOG)
+        check_number("log_library_scale", self.log_library_scale, 0.0, _LARGEST_LOG / 10)
         check_number("dropout_percentile", self.dropout_percentile, 0.0, 100.0)
         check_number("dropout_shape", self.dropout_shape, 0.0)
 
@@ -140,7 +140,7 @@ def scale_libraries(noise: TechnicalNoise, expression, keys) -> torch.Tensor:
     sizes = expression.shape[1:3]
     keys = fold_in(keys, "library")
     log_total = normal(keys, *sizes, 1, dtype=expression.dtype)
-    total = (noise.library_log_mean + noise.library_log_scale * log_total).exp()
+    total = (noise.log_library_mean + noise.log_library_scale * log_total).exp()
     sums = expression.sum(dim=-1, keepdim=True)
     return expression * torch.where(sums > 0, total / sums, 0.0)
 

@@ -30,7 +30,7 @@ def test_outliers_are_rare_and_log_normal():
 
 
 def test_libraries_have_log_normal_totals_and_unchanged_proportions():
-    noise = TechnicalNoise(library_log_mean=4.4, library_log_scale=0.8)
+    noise = TechnicalNoise(log_library_mean=4.4, log_library_scale=0.8)
     clean = expression()
     scaled = scale_libraries(noise, clean, KEYS)
     totals = scaled.sum(dim=-1)
@@ -82,9 +82,9 @@ def test_share_lost_is_near_the_percentile():
 def test_presets_are_those_of_the_published_table():
     tenx, drop = (TechnicalNoise.preset(name) for name in ("10x_chromium", "drop_seq"))
     assert (tenx.outlier_probability, tenx.outlier_log_mean, tenx.outlier_log_scale) == (0.01, 3, 1)
-    assert (tenx.library_log_mean, tenx.library_log_scale) == (6.0, 0.3)
+    assert (tenx.log_library_mean, tenx.log_library_scale) == (6.0, 0.3)
     assert (tenx.dropout_percentile, tenx.dropout_shape) == (74, 8)
-    assert (drop.library_log_mean, drop.library_log_scale) == (4.4, 0.8)
+    assert (drop.log_library_mean, drop.log_library_scale) == (4.4, 0.8)
     assert (drop.dropout_percentile, drop.dropout_shape) == (85, 8)
 
 
@@ -92,7 +92,7 @@ def test_presets_are_those_of_the_published_table():
     ("options", "message"),
     [
         ({"outlier_probability": 1.5}, "outlier_probability must be at least 0 and at most 1"),
-        ({"library_log_scale": -0.1}, "library_log_scale must be at least 0"),
+        ({"log_library_scale": -0.1}, "log_library_scale must be at least 0"),
         ({"dropout_percentile": 120.0}, "dropout_percentile must be at least 0 and at most 100"),
         ({"dropout_shape": np.nan}, "dropout_shape must be at least 0"),
     ],
