@@ -1,5 +1,6 @@
-"""Metrics of graphs, interventions and treatment effects; scorers that hand metadata on."""
+"""Metrics of graphs, interventions, samples and effects; scorers that hand metadata on."""
 
+from skcausal.metrics._distribution import energy_distance, maximum_mean_discrepancy
 from skcausal.metrics._effect_scorers import (
     make_effect_scorer,
     neg_arm_balanced_error_scorer,
@@ -21,6 +22,7 @@ from skcausal.metrics._graph import (
     target_average_precision,
     target_f1,
 )
+from skcausal.metrics._perturbation import delta_correlation, delta_rmse
 from skcausal.metrics._policy_value import policy_value
 from skcausal.metrics._prediction import interventional_mean_error, transfer_loss
 from skcausal.metrics._r_score import r_score
@@ -30,19 +32,24 @@ from skcausal.metrics._scorers import (
     neg_parental_transfer_loss_scorer,
     neg_transfer_loss_scorer,
 )
+from skcausal.metrics._wasserstein import wasserstein_distance
 
 __all__ = [
     "adjustment_identification_distance",
     "arm_balanced_error",
     "ate_error",
+    "delta_correlation",
+    "delta_rmse",
     "edge_average_precision",
     "edge_f1",
     "edge_precision",
     "edge_recall",
     "edge_roc_auc",
+    "energy_distance",
     "interventional_mean_error",
     "log_likelihood_scorer",
     "make_effect_scorer",
+    "maximum_mean_discrepancy",
     "nearest_neighbor_pehe",
     "neg_arm_balanced_error_scorer",
     "neg_interventional_mean_error_scorer",
@@ -60,4 +67,5 @@ __all__ = [
     "target_average_precision",
     "target_f1",
     "transfer_loss",
+    "wasserstein_distance",
 ]
