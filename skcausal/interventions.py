@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-__all__ = ["check_interventions", "do", "intervention_mask", "regime_labels"]
+from skcausal._anndata import from_anndata
+
+__all__ = ["check_interventions", "do", "from_anndata", "intervention_mask", "regime_labels"]
 
 
 def intervention_mask(labels, variables, *, sep="+", control="control"):
