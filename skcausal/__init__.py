@@ -18,6 +18,7 @@ _SUBMODULES = (
     "metrics",
     "model_selection",
     "nn",
+    "perturbation",
     "plotting",
     "prediction",
     "simulators",

@@ -86,17 +86,13 @@ class InterventionPredictor(InterventionMixin, DensityMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        X_checked = validate_data(
-            self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite="allow-nan"
-        )
-        _refuse_nan(X_checked, f"{type(self).__name__}.fit")
+        X_checked = self._check_training_X(X)
         # X as it came: a DataFrame's names align the mask even if they are not strings.
         mask = check_interventions(
             interventions, X, variables=getattr(self, "feature_names_in_", None)
         )
         self._fitted_with_interventions = interventions is not None
-        self.mean_, self.scale_ = _location_and_scale(X_checked)
-        self.target_mean_ = _target_mean(X_checked, mask)
+        self._set_moments(X_checked, mask)
         self._fit(X_checked, mask, check_regimes(regimes, mask))
         return self
 
@@ -152,7 +148,7 @@ class InterventionPredictor(InterventionMixin, DensityMixin, BaseEstimator):
         """
         X_checked, mask = self._check_query(X, interventions, "score", allow_nan=False)
         X_pred = self._predict_checked(hide_free_cells(X_checked, mask), mask)
-        return _neg_interventional_error(
+        return neg_interventional_error(
             X_checked, X_pred, mask, self.scale_, sample_weight=sample_weight
         )
 
@@ -161,15 +157,33 @@ class InterventionPredictor(InterventionMixin, DensityMixin, BaseEstimator):
         tags.input_tags.allow_nan = True  # predict takes NaN for "unknown"; fit refuses it
         return tags
 
+    def _check_training_X(self, X):
+        """Validate the rows to learn from, and remember their columns."""
+        X_checked = validate_data(
+            self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite="allow-nan"
+        )
+        refuse_nan(X_checked, f"{type(self).__name__}.fit")
+        return X_checked
+
+    def _set_moments(self, X, mask):
+        """Set the attributes that describe the training rows."""
+        self.mean_, self.scale_ = _location_and_scale(X)
+        self.target_mean_ = _target_mean(X, mask)
+
     def _check_query(self, X, interventions, method, *, allow_nan):
         """Validate X against the training columns and the mask against X."""
+        X_checked = self._check_X(X, method, allow_nan=allow_nan)
+        return X_checked, self._check_query_mask(interventions, X, method=method)
+
+    def _check_X(self, X, method, *, allow_nan):
+        """Validate X against the training columns."""
         check_is_fitted(self)
         X_checked = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )
         if not allow_nan:
-            _refuse_nan(X_checked, f"{type(self).__name__}.{method}")
-        return X_checked, self._check_query_mask(interventions, X, method=method)
+            refuse_nan(X_checked, f"{type(self).__name__}.{method}")
+        return X_checked
 
     def _fill_targets(self, X, mask):
         """Replace intervened cells of unknown value by the target's mean in training."""
@@ -201,7 +215,7 @@ class InterventionPredictor(InterventionMixin, DensityMixin, BaseEstimator):
         return f"x{j} (column {j})" if names is None else repr(str(names[j]))
 
 
-def _neg_interventional_error(X, X_pred, mask, scale, *, sample_weight=None):
+def neg_interventional_error(X, X_pred, mask, scale, *, sample_weight=None):
     """Minus the weighted mean over free cells of ((X - X_pred) / scale)^2; see `score`."""
     free = ~mask
     if not free.any():
@@ -231,7 +245,7 @@ def compute_finite(compute, X, *args, what):
     return result
 
 
-def _refuse_nan(X, method):
+def refuse_nan(X, method):
     """Raise where a method needs every value."""
     rows = np.isnan(X).any(axis=1)
     if rows.any():
