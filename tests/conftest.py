@@ -12,6 +12,7 @@ from skcausal.compose import IgnoreInterventions, TransformedVariables
 from skcausal.datasets import make_linear_scm
 from skcausal.effects import CFRRegressor
 from skcausal.interventions import check_interventions
+from skcausal.perturbation import FeatureRegression, MeanTreated, NoChange
 from skcausal.prediction import AdditiveShift, ConditionalRidge, InterventionRidge, NoEffect
 from skcausal.structure import GES, GIES, IGSP, PC, BootstrapEnsemble, FullGraph, KnownGraph
 
@@ -21,6 +22,12 @@ hypothesis.settings.load_profile("skcausal")
 
 N_VARIABLES = 4
 
+# These take numeric features of perturbations as interventions, of which a mask is a special case.
+PERTURBATION_ESTIMATORS = [
+    FeatureRegression(random_state=0),
+    MeanTreated(),
+    NoChange(),
+]
 # Every public estimator stands in one of the lists; test_common.py asserts that none is missing.
 ESTIMATORS = [
     AdditiveShift(),
@@ -36,6 +43,7 @@ ESTIMATORS = [
     NoEffect(),
     PC(),
     TransformedVariables(InterventionRidge()),
+    *PERTURBATION_ESTIMATORS,
 ]
 EFFECT_ESTIMATORS = [
     CFRRegressor(

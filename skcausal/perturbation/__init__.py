@@ -1,3 +1,6 @@
 """Predict what perturbations of unknown targets do, and infer what they act on."""
 
-__all__: list[str] = []
+from skcausal.perturbation._baselines import MeanTreated, NoChange
+from skcausal.perturbation._feature_regression import FeatureRegression
+
+__all__ = ["FeatureRegression", "MeanTreated", "NoChange"]
