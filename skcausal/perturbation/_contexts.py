@@ -1,6 +1,6 @@
 """Contexts: rows that share the features of a perturbation, and what is kept of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ class Contexts:
         Means of the rows.
     scatter : ndarray of shape (n_variables, n_variables)
         Sum of the outer products of deviations from the means of their contexts.
+    scatters : ndarray of shape (n_contexts, n_variables, n_variables) or None
+        The same for each context; None unless asked for.
     context_of_row : ndarray of int of shape (n_samples,)
         Context of each row.
     """
@@ -27,6 +29,7 @@ class Contexts:
     n_rows: np.ndarray
     means: np.ndarray
     scatter: np.ndarray
+    scatters: np.ndarray | None
     context_of_row: np.ndarray
 
     @property
@@ -34,8 +37,34 @@ class Contexts:
         """Degrees of freedom of the scatter."""
         return int(self.n_rows.sum() - len(self.n_rows))
 
+    def standardised(self):
+        """Bring variables to control mean 0 and deviation 1 inside contexts.
 
-def summarise_contexts(X, features):
+        Returns
+        -------
+        contexts : Contexts
+            The statistics of the standardised variables.
+        centre, scale : ndarray of shape (n_variables,)
+            What was subtracted, and what divided by; 1 for a variable that is constant inside all
+            contexts.
+        """
+        variance = np.diag(self.scatter) / max(self.n_within, 1)
+        spread = np.abs(self.means).max(axis=0)
+        scale = np.sqrt(variance)
+        # Rounding errors of a constant column are no variance.
+        flat = scale <= 1e-10 * np.maximum(spread, 1e-140)
+        scale = np.where(flat, 1.0, scale)
+        outer = np.outer(scale, scale)
+        standardised = replace(
+            self,
+            means=(self.means - self.means[0]) / scale,
+            scatter=self.scatter / outer,
+            scatters=None if self.scatters is None else self.scatters / outer,
+        )
+        return standardised, self.means[0], scale
+
+
+def summarise_contexts(X, features, *, separately=False):
     """Group rows by their features.
 
     Parameters
@@ -44,6 +73,8 @@ def summarise_contexts(X, features):
         Outcomes.
     features : ndarray of shape (n_samples, n_features)
         Features of perturbations.
+    separately : bool, default=False
+        Whether to keep the scatter of each context.
 
     Returns
     -------
@@ -71,7 +102,12 @@ def summarise_contexts(X, features):
     n_rows = np.bincount(context)
     means = sum_by_group(X, context, len(n_rows)) / n_rows[:, None]
     within = X - means[context]
-    return Contexts(distinct[place], n_rows, means, within.T @ within, context)
+    scatters = None
+    if separately:
+        order = np.argsort(context, kind="stable")
+        parts = np.split(within[order], np.cumsum(n_rows)[:-1])
+        scatters = np.stack([part.T @ part for part in parts])
+    return Contexts(distinct[place], n_rows, means, within.T @ within, scatters, context)
 
 
 def distinct_rows(features):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skcausal.perturbation._spike_slab import SpikeSlab, log_normal
+from skcausal.perturbation._spike_slab import log_normal, sigmoid
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,8 @@ class Mechanism:
         Log marginal likelihood at the maximum plus the penalties of the parents (BIC and prior).
     edge_log_odds : ndarray of shape (n_parents,)
         By how much each parent raises it.
+    target_probability : ndarray of shape (n_contexts,)
+        Posterior probability that the variable is a target; 0 for the control.
     """
 
     parents: np.ndarray
@@ -33,6 +35,7 @@ class Mechanism:
     noise_variance: float
     log_evidence: float
     edge_log_odds: np.ndarray
+    target_probability: np.ndarray
 
 
 class ShiftLikelihood:
@@ -70,9 +73,8 @@ class ShiftLikelihood:
         self.scatter = np.zeros((n_variables + 1, n_variables + 1))
         self.scatter[:-1, :-1] = contexts.scatter
         self.penalty = 0.5 * np.log(self.n_rows.sum()) - edge_log_odds
-        self._floor = 1e-9 * np.maximum(np.diag(contexts.scatter) / max(self.n_within, 1), 1e-12)
 
-    def fit(self, j, candidates, *, select=True, n_iter=30):
+    def fit(self, j, candidates, start=None, *, select=True, n_iter=30):
         """Fit the equation of variable j, dropping parents that do not pay for themselves.
 
         Parameters
@@ -81,6 +83,9 @@ class ShiftLikelihood:
             The variable.
         candidates : array-like of int
             Its candidate parents.
+        start : ndarray of shape (n_contexts,), default=None
+            Probability that j is a target, to begin with. None: certain, so that the start rests
+            on the scatter inside contexts.
         select : bool, default=True
             Whether to eliminate parents backwards.
         n_iter : int, default=30
@@ -92,30 +97,20 @@ class ShiftLikelihood:
             The fitted equation.
         """
         parents = np.asarray(candidates, dtype=int)
-        # As if every context had a target: the start rests on the scatter inside contexts.
-        weights = 1.0 / (1.0 + self.n_rows * self.prior.variance)
-        variance, last = None, -np.inf
+        q = np.ones(len(self.n_rows)) if start is None else start
+        last = -np.inf
         for _ in range(n_iter):
-            parents, coef, variance, gains = self._regress(j, parents, weights, select)
+            weights = 1.0 - q + q / (1.0 + self.n_rows * self.prior.variance)
+            kept, coef, variance, gains = self._regress(j, parents, weights, select)
+            parents = parents[kept]
             residuals = self.means[:, j] - self.means[:, parents] @ coef[:-1] - coef[-1]
             spike, slab = self._log_terms(residuals, variance)
             evidence = self._log_evidence(j, parents, coef, variance, np.logaddexp(spike, slab))
-            if evidence - last < 1e-6 * (1.0 + abs(evidence)) and np.isfinite(last):
+            q = sigmoid(slab - spike)
+            if np.isfinite(last) and evidence - last < 1e-6 * (1.0 + abs(evidence)):
                 break
             last = evidence
-            q = 1.0 / (1.0 + np.exp(np.clip(spike - slab, -700, 700)))
-            weights = 1.0 - q + q / (1.0 + self.n_rows * self.prior.variance)
-        return Mechanism(parents, coef[:-1], float(coef[-1]), variance, evidence, gains)
-
-    def posterior(self, mechanism, j):
-        """Probability that variable j is a target, for every context; 0 for the control."""
-        residuals = (
-            self.means[:, j]
-            - self.means[:, mechanism.parents] @ mechanism.coef
-            - mechanism.intercept
-        )
-        spike, slab = self._log_terms(residuals, mechanism.noise_variance)
-        return 1.0 / (1.0 + np.exp(np.clip(spike - slab, -700, 700)))
+        return Mechanism(parents, coef[:-1], float(coef[-1]), variance, evidence, gains, q)
 
     def _log_terms(self, residuals, variance):
         """Log joint densities of mean residuals without and with a target (n_contexts,)."""
@@ -136,43 +131,78 @@ class ShiftLikelihood:
         return float(log_within + log_marginals.sum() - self.penalty * len(parents))
 
     def _regress(self, j, parents, weights, select):
-        """Weighted regression with backward elimination.
-
-        Returns the parents left, their coefficients and the intercept, the noise variance, and the
-        gain of each parent.
-        """
+        """Regression of j on parents and a constant, with weighted context means."""
         used = np.concatenate([parents, [len(self.scatter) - 1, j]])
         means = self.means[:, used]
         moments = self.scatter[np.ix_(used, used)] + (means.T * (weights * self.n_rows)) @ means
-        gram, cross = moments[:-1, :-1], moments[:-1, -1]
-        inverse = np.linalg.pinv(gram, hermitian=True)
-        coef = inverse @ cross
-        residual = moments[-1, -1] - cross @ coef
-        n_total = self.n_rows.sum()
-        # Each row of the scatter counts once; so does each mean, whatever its weight.
-        kept = np.arange(len(parents))
-        while True:
-            variance = max(residual / n_total, self._floor[j])
-            diagonal = np.maximum(np.diag(inverse)[:-1], 1e-300)
-            rise = coef[:-1] ** 2 / diagonal
-            # Gain in log likelihood with the variance profiled out.
-            gains = 0.5 * n_total * np.log1p(rise / (n_total * variance)) - self.penalty
-            if not select or not len(kept) or gains.min() > 0:
-                return parents[kept], coef, variance, gains
-            drop = int(gains.argmin())
-            residual = residual + rise[drop]
-            coef = coef - inverse[:, drop] * coef[drop] / inverse[drop, drop]
-            inverse = inverse - np.outer(inverse[:, drop], inverse[drop]) / inverse[drop, drop]
-            keep = np.delete(np.arange(len(coef)), drop)
-            coef, inverse = coef[keep], inverse[np.ix_(keep, keep)]
-            kept = np.delete(kept, drop)
+        return eliminate_backwards(moments, self.n_rows.sum(), self.penalty if select else -np.inf)
 
 
-def fit_graph_of_order(likelihood, order):
-    """Select the parents of every variable among its predecessors; a list of mechanisms."""
+def eliminate_backwards(moments, n_rows, penalty):
+    """Least squares from second moments, dropping regressors that gain less than a penalty.
+
+    Parameters
+    ----------
+    moments : ndarray of shape (n_parents + 2, n_parents + 2)
+        Sums of products of the parents, the constant 1 and the variable itself, in this order.
+    n_rows : float
+        Number of rows that they stand for.
+    penalty : float
+        Least gain in log likelihood of a parent that is kept. ``-inf`` keeps all.
+
+    Returns
+    -------
+    kept : ndarray of int
+        Indices of the parents left.
+    coef : ndarray of shape (n_kept + 1,)
+        Their weights and the intercept.
+    variance : float
+        Noise variance.
+    gains : ndarray of shape (n_kept,)
+        By how much each parent raises the log likelihood, minus the penalty.
+    """
+    gram, cross = moments[:-1, :-1], moments[:-1, -1]
+    inverse = np.linalg.pinv(gram, hermitian=True)
+    coef = inverse @ cross
+    residual = moments[-1, -1] - cross @ coef
+    # Noise below this share of the variance is the rounding error of a perfect fit.
+    floor = max(1e-9 * moments[-1, -1] / n_rows, 1e-12)
+    kept = np.arange(len(cross) - 1)
+    while True:
+        variance = max(residual / n_rows, floor)
+        rise = coef[:-1] ** 2 / np.maximum(np.diag(inverse)[:-1], 1e-300)
+        # Gain in log likelihood with the variance profiled out.
+        gains = 0.5 * n_rows * np.log1p(rise / (n_rows * variance))
+        if not len(kept) or gains.min() > penalty:
+            return kept, coef, variance, gains - max(penalty, 0.0)
+        drop = int(gains.argmin())
+        residual = residual + rise[drop]
+        coef = np.delete(coef - inverse[:, drop] * coef[drop] / inverse[drop, drop], drop)
+        inverse = inverse - np.outer(inverse[:, drop], inverse[drop]) / inverse[drop, drop]
+        inverse = np.delete(np.delete(inverse, drop, axis=0), drop, axis=1)
+        kept = np.delete(kept, drop)
+
+
+def fit_graph_of_order(likelihood, order, start=None):
+    """Select the parents of every variable among its predecessors.
+
+    Parameters
+    ----------
+    likelihood : ShiftLikelihood or ChangeLikelihood
+        Judge of the equations.
+    order : ndarray of int of shape (n_variables,)
+        The variables, ancestors first.
+    start : ndarray of shape (n_contexts, n_variables), default=None
+        Probabilities of targets to begin with.
+
+    Returns
+    -------
+    mechanisms : list of Mechanism
+        One per variable.
+    """
     mechanisms = [None] * len(order)
     for place, j in enumerate(order):
-        mechanisms[j] = likelihood.fit(j, order[:place])
+        mechanisms[j] = likelihood.fit(j, order[:place], None if start is None else start[:, j])
     return mechanisms
 
 
@@ -185,7 +215,7 @@ def reverse_edges(likelihood, mechanisms, *, n_sweeps=20):
 
     Parameters
     ----------
-    likelihood : ShiftLikelihood
+    likelihood : ShiftLikelihood or ChangeLikelihood
         Judge of the equations.
     mechanisms : list of Mechanism
         The present graph.
@@ -206,8 +236,8 @@ def reverse_edges(likelihood, mechanisms, *, n_sweeps=20):
                     continue
                 union = np.union1d(mechanisms[i].parents, mechanisms[j].parents)
                 union = union[union != i]
-                new_i = likelihood.fit(i, np.append(union, j))
-                new_j = likelihood.fit(j, union)
+                new_i = likelihood.fit(i, np.append(union, j), mechanisms[i].target_probability)
+                new_j = likelihood.fit(j, union, mechanisms[j].target_probability)
                 gain = new_i.log_evidence + new_j.log_evidence
                 gain -= mechanisms[i].log_evidence + mechanisms[j].log_evidence
                 if gain > 1e-6 * (1.0 + abs(mechanisms[i].log_evidence)):
@@ -239,8 +269,3 @@ def adjacency_of(mechanisms):
     for j, mechanism in enumerate(mechanisms):
         adjacency[mechanism.parents, j] = 1
     return adjacency
-
-
-def prior_of_noise_units(z, noise_variance, fit):
-    """Fit the prior of shifts and keep it inside bounds."""
-    return fit(z, noise_variance, SpikeSlab(0.1, 10.0))

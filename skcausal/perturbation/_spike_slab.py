@@ -37,7 +37,7 @@ class SpikeSlab:
     def posterior(self, z, noise_variance):
         """Probability of a target given its shift; same shape."""
         spike, slab = self.log_terms(z, noise_variance)
-        return 1.0 / (1.0 + np.exp(np.clip(spike - slab, -700, 700)))
+        return sigmoid(slab - spike)
 
 
 def fit_spike_slab(z, noise_variance, start, *, n_iter=50, tol=1e-6):
@@ -82,3 +82,8 @@ def fit_spike_slab(z, noise_variance, start, *, n_iter=50, tol=1e-6):
 def log_normal(x, variance):
     """Log density of a normal variable of mean 0."""
     return -0.5 * (np.log(2.0 * np.pi * variance) + x * x / variance)
+
+
+def sigmoid(x):
+    """Probability of log odds; odds that are infinite, or beyond floats, are 0 or 1."""
+    return 1.0 / (1.0 + np.exp(np.clip(-x, -700.0, 700.0)))
