@@ -1,17 +1,21 @@
-"""Displays, in scikit-learn's style, of graphs, edge probabilities, representations and effects."""
+"""Displays, in scikit-learn's style, of graphs, targets, representations, effects and doses."""
 
+from skcausal.plotting._dose_response_display import DoseResponseDisplay
 from skcausal.plotting._edge_probability_display import EdgeProbabilityDisplay
 from skcausal.plotting._effect_display import EffectDisplay
 from skcausal.plotting._effect_error_display import EffectErrorDisplay
 from skcausal.plotting._graph_display import GraphDisplay
 from skcausal.plotting._intervention_effect_display import InterventionEffectDisplay
 from skcausal.plotting._representation_display import RepresentationDisplay
+from skcausal.plotting._target_probability_display import TargetProbabilityDisplay
 
 __all__ = [
+    "DoseResponseDisplay",
     "EdgeProbabilityDisplay",
     "EffectDisplay",
     "EffectErrorDisplay",
     "GraphDisplay",
     "InterventionEffectDisplay",
     "RepresentationDisplay",
+    "TargetProbabilityDisplay",
 ]
