@@ -111,8 +111,10 @@ class FeatureRegression(PerturbationPredictor):
             return
         Y = (contexts.means - self.control_mean_) / self.scale_
         Y = Y.ravel() if Y.shape[1] == 1 else Y
-        model, grid = _model_and_grid(self.model, contexts.features.shape[1], rng)
-        pipeline = _pipeline(model, self.degree)
+        preparation = _preparation(self.degree)
+        n_prepared = preparation.fit_transform(contexts.features).shape[1]
+        model, grid = _model_and_grid(self.model, n_prepared, Y.ndim > 1, rng)
+        pipeline = Pipeline([*preparation.steps, ("model", model)])
         folds = _folds(_context_groups(contexts, regimes), self.n_folds, rng)
         with warnings.catch_warnings():
             if grid:  # the weakest penalties of a grid need not converge
@@ -155,7 +157,7 @@ class FeatureRegression(PerturbationPredictor):
             raise ValueError(f"n_folds must be an integer of at least 2, got {self.n_folds!r}.")
 
 
-def _model_and_grid(model, n_features, rng):
+def _model_and_grid(model, n_features, several, rng):
     """Unfitted regressor, and the values of its parameters to choose from."""
     if model == "ridge":
         return Ridge(), {"alpha": _ALPHAS}
@@ -179,14 +181,15 @@ def _model_and_grid(model, n_features, rng):
         )
         return network, {"alpha": _ALPHAS[::2]}
     own = clone(model)
-    return own if get_tags(own).target_tags.multi_output else MultiOutputRegressor(own), {}
+    if several and not get_tags(own).target_tags.multi_output:
+        return MultiOutputRegressor(own), {}
+    return own, {}
 
 
-def _pipeline(model, degree):
-    """Regression on the standardised features that vary, or on their products too."""
+def _preparation(degree):
+    """Standardise the features that vary, or their products too."""
     products = [("products", PolynomialFeatures(2, include_bias=False))] if degree == 2 else []
-    scaling = [("varying", VarianceThreshold()), ("scaling", StandardScaler())]
-    return Pipeline([*products, *scaling, ("model", model)])
+    return Pipeline([*products, ("varying", VarianceThreshold()), ("scaling", StandardScaler())])
 
 
 def _context_groups(contexts, regimes):
