@@ -50,6 +50,7 @@ _NAMES = {
     "PC": "structure",
     "SensorNoisePrior": "simulators",
     "TransformedVariables": "compose",
+    "UnknownTargetIGSP": "perturbation",
     "do": "interventions",
     "intervention_mask": "interventions",
     "regime_labels": "interventions",

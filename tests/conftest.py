@@ -12,7 +12,7 @@ from skcausal.compose import IgnoreInterventions, TransformedVariables
 from skcausal.datasets import make_linear_scm
 from skcausal.effects import CFRRegressor
 from skcausal.interventions import check_interventions
-from skcausal.perturbation import FeatureRegression, MeanTreated, NoChange
+from skcausal.perturbation import FeatureRegression, MeanTreated, NoChange, UnknownTargetIGSP
 from skcausal.prediction import AdditiveShift, ConditionalRidge, InterventionRidge, NoEffect
 from skcausal.structure import GES, GIES, IGSP, PC, BootstrapEnsemble, FullGraph, KnownGraph
 
@@ -27,6 +27,7 @@ PERTURBATION_ESTIMATORS = [
     FeatureRegression(random_state=0),
     MeanTreated(),
     NoChange(),
+    UnknownTargetIGSP(n_restarts=2, random_state=0),
 ]
 # Every public estimator stands in one of the lists; test_common.py asserts that none is missing.
 ESTIMATORS = [

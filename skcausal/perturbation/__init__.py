@@ -2,5 +2,6 @@
 
 from skcausal.perturbation._baselines import MeanTreated, NoChange
 from skcausal.perturbation._feature_regression import FeatureRegression
+from skcausal.perturbation._unknown_target_igsp import UnknownTargetIGSP
 
-__all__ = ["FeatureRegression", "MeanTreated", "NoChange"]
+__all__ = ["FeatureRegression", "MeanTreated", "NoChange", "UnknownTargetIGSP"]
