@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skcausal.perturbation._spike_slab import log_normal, sigmoid
+from skcausal.perturbation._spike_slab import log_normal, log_sigmoid, sigmoid
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,28 @@ class Mechanism:
     log_evidence: float
     edge_log_odds: np.ndarray
     target_probability: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What the rows of contexts tell about interventions, mechanisms given.
+
+    The log odds of a target, apart from the prior ones, are ``log_ratio`` plus the log density of
+    ``values`` under the prior of targets, widened by ``noise``.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_contexts, n_variables)
+        Shifts, do-values or log factors, if the variables were targets.
+    noise : ndarray of shape (n_contexts, n_variables)
+        Variances of their errors.
+    log_ratio : ndarray of shape (n_contexts, n_variables)
+        See above.
+    """
+
+    values: np.ndarray
+    noise: np.ndarray
+    log_ratio: np.ndarray
 
 
 class ShiftLikelihood:
@@ -73,6 +95,7 @@ class ShiftLikelihood:
         self.scatter = np.zeros((n_variables + 1, n_variables + 1))
         self.scatter[:-1, :-1] = contexts.scatter
         self.penalty = 0.5 * np.log(self.n_rows.sum()) - edge_log_odds
+        self.log_odds = odds_of_contexts(prior.log_odds, n_contexts, n_variables)
 
     def fit(self, j, candidates, start=None, *, select=True, n_iter=30):
         """Fit the equation of variable j, dropping parents that do not pay for themselves.
@@ -104,22 +127,21 @@ class ShiftLikelihood:
             kept, coef, variance, gains = self._regress(j, parents, weights, select)
             parents = parents[kept]
             residuals = self.means[:, j] - self.means[:, parents] @ coef[:-1] - coef[-1]
-            spike, slab = self._log_terms(residuals, variance)
+            spike, slab = self._log_terms(j, residuals, variance)
             evidence = self._log_evidence(j, parents, coef, variance, np.logaddexp(spike, slab))
-            q = sigmoid(slab - spike)
+            q = responsibilities(spike, slab)
             if np.isfinite(last) and evidence - last < 1e-6 * (1.0 + abs(evidence)):
                 break
             last = evidence
         return Mechanism(parents, coef[:-1], float(coef[-1]), variance, evidence, gains, q)
 
-    def _log_terms(self, residuals, variance):
+    def _log_terms(self, j, residuals, variance):
         """Log joint densities of mean residuals without and with a target (n_contexts,)."""
         noise = variance / self.n_rows
-        spike = log_normal(residuals, noise) + np.log1p(-self.prior.probability)
+        spike = log_normal(residuals, noise)
         slab = log_normal(residuals, noise + variance * self.prior.variance)
-        slab = slab + np.log(self.prior.probability)
-        spike[0], slab[0] = log_normal(residuals[0], noise[0]), -np.inf
-        return spike, slab
+        log_odds = self.log_odds[:, j]
+        return spike + log_sigmoid(-log_odds), slab + log_sigmoid(log_odds)
 
     def _log_evidence(self, j, parents, coef, variance, log_marginals):
         """Penalised log marginal likelihood of one equation."""
@@ -130,12 +152,56 @@ class ShiftLikelihood:
         log_within = -0.5 * (m * np.log(2.0 * np.pi * variance) + within / variance)
         return float(log_within + log_marginals.sum() - self.penalty * len(parents))
 
+    def correlation(self):
+        """Correlations (n_variables, n_variables) inside contexts; 0 for constants."""
+        return correlation_of(self.scatter[:-1, :-1])
+
+    def measure(self, mechanisms):
+        """Measure the shift that each variable has if it is a target.
+
+        Parameters
+        ----------
+        mechanisms : list of Mechanism
+            Fitted equations.
+
+        Returns
+        -------
+        measurement : Measurement
+            Shifts in units of the noise's deviation.
+        """
+        values = np.empty((len(self.n_rows), len(mechanisms)))
+        for j, m in enumerate(mechanisms):
+            residuals = self.means[:, j] - self.means[:, m.parents] @ m.coef - m.intercept
+            values[:, j] = residuals / np.sqrt(m.noise_variance)
+        noise = np.broadcast_to(1.0 / self.n_rows[:, None], values.shape)
+        return Measurement(values, noise, -log_normal(values, noise))
+
     def _regress(self, j, parents, weights, select):
         """Regression of j on parents and a constant, with weighted context means."""
         used = np.concatenate([parents, [len(self.scatter) - 1, j]])
         means = self.means[:, used]
         moments = self.scatter[np.ix_(used, used)] + (means.T * (weights * self.n_rows)) @ means
         return eliminate_backwards(moments, self.n_rows.sum(), self.penalty if select else -np.inf)
+
+
+def correlation_of(scatter):
+    """Correlations of a scatter matrix, 0 with variables that are constant."""
+    deviation = np.sqrt(np.diag(scatter))
+    deviation = np.where(deviation > 0, deviation, np.inf)
+    return scatter / np.outer(deviation, deviation)
+
+
+def odds_of_contexts(log_odds, n_contexts, n_variables):
+    """Prior log odds of targets (n_contexts, n_variables), of which the control has none."""
+    odds = np.full((n_contexts, n_variables), -np.inf)
+    odds[1:] = log_odds
+    return odds
+
+
+def responsibilities(spike, slab):
+    """Probability of the slab, of which one log joint density may be -inf."""
+    with np.errstate(invalid="ignore"):
+        return sigmoid(slab - spike)
 
 
 def eliminate_backwards(moments, n_rows, penalty):
@@ -183,7 +249,7 @@ def eliminate_backwards(moments, n_rows, penalty):
         kept = np.delete(kept, drop)
 
 
-def fit_graph_of_order(likelihood, order, start=None):
+def fit_graph_of_order(likelihood, order, start=None, n_candidates=None):
     """Select the parents of every variable among its predecessors.
 
     Parameters
@@ -194,6 +260,8 @@ def fit_graph_of_order(likelihood, order, start=None):
         The variables, ancestors first.
     start : ndarray of shape (n_contexts, n_variables), default=None
         Probabilities of targets to begin with.
+    n_candidates : int, default=None
+        Most predecessors to choose from: those that correlate most with the variable. None: all.
 
     Returns
     -------
@@ -201,8 +269,13 @@ def fit_graph_of_order(likelihood, order, start=None):
         One per variable.
     """
     mechanisms = [None] * len(order)
+    correlation = likelihood.correlation()
     for place, j in enumerate(order):
-        mechanisms[j] = likelihood.fit(j, order[:place], None if start is None else start[:, j])
+        candidates = order[:place]
+        if n_candidates is not None and place > n_candidates:
+            strongest = np.argsort(-np.abs(correlation[j, candidates]), kind="stable")
+            candidates = candidates[strongest[:n_candidates]]
+        mechanisms[j] = likelihood.fit(j, candidates, None if start is None else start[:, j])
     return mechanisms
 
 

@@ -2,14 +2,29 @@
 
 import numpy as np
 
-from skcausal.perturbation._linear_mechanisms import Mechanism, eliminate_backwards
-from skcausal.perturbation._spike_slab import log_normal, sigmoid
+from skcausal.perturbation._linear_mechanisms import (
+    Measurement,
+    Mechanism,
+    correlation_of,
+    eliminate_backwards,
+    odds_of_contexts,
+    responsibilities,
+)
+from skcausal.perturbation._spike_slab import log_normal, log_sigmoid, sigmoid
 
 # Least variance of a target's value inside a context, in units of the squared deviation: do-values
 # are often constants, of which the density would be infinite.
 _LEAST_VARIANCE = 1e-6
 # Log factors of the noise's deviation, over which "scale" integrates.
 _LOG_FACTORS = np.linspace(-4.0, 4.0, 81)
+
+
+def log_factor_weights(mean, variance):
+    """Log of normal weights of the grid of log factors (..., n_grid), which sum to 1."""
+    mean, variance = np.asarray(mean)[..., None], np.asarray(variance)[..., None]
+    weights = log_normal(_LOG_FACTORS - mean, variance)
+    top = weights.max(axis=-1, keepdims=True)
+    return weights - top - np.log(np.exp(weights - top).sum(axis=-1, keepdims=True))
 
 
 class ChangeLikelihood:
@@ -21,10 +36,8 @@ class ChangeLikelihood:
         Statistics of standardised variables, with the scatter of each context.
     kind : {"do", "scale"}
         What an intervention does to its targets.
-    probability : float
-        Prior probability of a target.
-    variance : float
-        Prior variance of do-values, or of the log factor of the noise's deviation.
+    prior : SpikeSlab
+        Prior of do-values in units of the variables, or of the log factor of the noise's deviation.
     edge_log_odds : float
         Prior log odds of an edge.
 
@@ -36,10 +49,9 @@ class ChangeLikelihood:
     N(0, variance). Both are integrated over: the first in closed form, the second on a grid.
     """
 
-    def __init__(self, contexts, kind, probability, variance, edge_log_odds):
+    def __init__(self, contexts, kind, prior, edge_log_odds):
         self.kind = kind
-        self.probability = probability
-        self.variance = variance
+        self.prior = prior
         self.n_rows = contexts.n_rows.astype(float)
         self.means = contexts.means
         # Second moments of the variables and of the constant 1, the last column.
@@ -47,11 +59,11 @@ class ChangeLikelihood:
         self.moments = augmented[:, :, None] * augmented[:, None, :]
         self.moments *= self.n_rows[:, None, None]
         self.moments[:, :-1, :-1] += contexts.scatters
+        self.scatter = contexts.scatter
         self.within = np.diagonal(contexts.scatters, axis1=1, axis2=2)
         self.penalty = 0.5 * np.log(self.n_rows.sum()) - edge_log_odds
         self.edge_log_odds = edge_log_odds
-        weights = np.exp(-0.5 * _LOG_FACTORS**2 / variance)
-        self._log_factor_weights = np.log(weights / weights.sum())
+        self.log_odds = odds_of_contexts(prior.log_odds, *contexts.means.shape)
 
     def fit(self, j, candidates, start=None, *, select=True, n_iter=30):
         """Fit the equation of variable j, dropping parents that do not pay for themselves.
@@ -63,7 +75,7 @@ class ChangeLikelihood:
         candidates : array-like of int
             Its candidate parents.
         start : ndarray of shape (n_contexts,), default=None
-            Probability that j is a target, to begin with; 0 for the control. None: prior.
+            Probability that j is a target, to begin with. None: that of the prior.
         select : bool, default=True
             Whether to eliminate parents backwards.
         n_iter : int, default=30
@@ -75,8 +87,7 @@ class ChangeLikelihood:
             The fitted equation.
         """
         parents = np.asarray(candidates, dtype=int)
-        q = np.full(len(self.n_rows), self.probability) if start is None else start.copy()
-        q[0] = 0.0
+        q = sigmoid(self.log_odds[:, j]) if start is None else start
         weights, target_variance, last = 1.0 - q, None, -np.inf
         for _ in range(n_iter):
             used = np.concatenate([parents, [self.moments.shape[-1] - 1, j]])
@@ -86,17 +97,53 @@ class ChangeLikelihood:
             kept, coef, variance, gains = eliminate_backwards(pooled, effective, penalty)
             parents = parents[kept]
             if self.kind == "do":
-                target_variance = self._target_variance(j, q)
+                target_variance = self.target_variance(j, q)
             spike, slab, precision = self._log_terms(j, parents, coef, variance, target_variance)
             evidence = float(np.logaddexp(spike, slab).sum() - self.penalty * len(parents))
             if np.isfinite(last) and evidence - last < 1e-6 * (1.0 + abs(evidence)):
                 break
             last = evidence
-            q = sigmoid(slab - spike)
+            q = responsibilities(spike, slab)
             weights = 1.0 - q if self.kind == "do" else 1.0 - q + q * precision
         return Mechanism(parents, coef[:-1], float(coef[-1]), variance, evidence, gains, q)
 
-    def _target_variance(self, j, q):
+    def correlation(self):
+        """Correlations (n_variables, n_variables) inside contexts; 0 for constants."""
+        return correlation_of(self.scatter)
+
+    def measure(self, mechanisms):
+        """Measure the do-value, or the log factor, that each variable has if it is a target.
+
+        Parameters
+        ----------
+        mechanisms : list of Mechanism
+            Fitted equations.
+
+        Returns
+        -------
+        measurement : Measurement
+            Do-values in units of the variables; or log factors, with the normal approximation of
+            their likelihood at its maximum.
+        """
+        shape = len(self.n_rows), len(mechanisms)
+        values, noise, log_ratio = np.empty(shape), np.empty(shape), np.empty(shape)
+        n = self.n_rows
+        for j, m in enumerate(mechanisms):
+            coef = np.append(m.coef, m.intercept)
+            squares = self._residual_squares(j, m.parents, coef)
+            spike = -0.5 * (n * np.log(2.0 * np.pi * m.noise_variance) + squares / m.noise_variance)
+            if self.kind == "do":
+                target_variance = self.target_variance(j, m.target_probability)
+                values[:, j], noise[:, j] = self.means[:, j], target_variance / n
+                log_ratio[:, j] = self._log_within(j, target_variance) - spike
+            else:
+                factor = np.maximum(squares / (n * m.noise_variance), np.exp(2 * _LOG_FACTORS[0]))
+                values[:, j], noise[:, j] = 0.5 * np.log(factor), 0.5 / n
+                peak = -0.5 * n * (np.log(2.0 * np.pi * m.noise_variance * factor) + 1.0)
+                log_ratio[:, j] = peak + 0.5 * np.log(2.0 * np.pi * noise[:, j]) - spike
+        return Measurement(values, noise, log_ratio)
+
+    def target_variance(self, j, q):
         """Variance of a target's value inside a context."""
         n_free = np.maximum(self.n_rows - 1.0, 0.0)
         total, count = q @ self.within[:, j], q @ n_free
@@ -106,32 +153,40 @@ class ChangeLikelihood:
     def _log_terms(self, j, parents, coef, variance, target_variance):
         """Log joint densities without and with a target, and E[1 / factor^2] (n_contexts,)."""
         n = self.n_rows
-        direction = np.zeros(self.moments.shape[-1])
-        direction[parents], direction[-1], direction[j] = -coef[:-1], -coef[-1], 1.0
-        used = np.flatnonzero(direction)
-        d = direction[used]
-        squares = np.einsum("i,kij,j->k", d, self.moments[:, used][:, :, used], d)
-        squares = np.maximum(squares, 0.0)
+        squares = self._residual_squares(j, parents, coef)
         spike = -0.5 * (n * np.log(2.0 * np.pi * variance) + squares / variance)
         precision = np.ones_like(n)
         if self.kind == "do":
-            scatter = self.within[:, j]
-            slab = -0.5 * ((n - 1.0) * np.log(2.0 * np.pi * target_variance) + np.log(n))
-            slab = slab - 0.5 * scatter / target_variance
-            slab = slab + log_normal(self.means[:, j], self.variance + target_variance / n)
+            spread = self.prior.variance + target_variance / n
+            slab = self._log_within(j, target_variance) + log_normal(self.means[:, j], spread)
         else:
             u = _LOG_FACTORS
             grid = -0.5 * (
                 n[:, None] * (np.log(2.0 * np.pi * variance) + 2.0 * u)
                 + squares[:, None] / variance * np.exp(-2.0 * u)
             )
-            grid = grid + self._log_factor_weights
+            grid = grid + log_factor_weights(0.0, self.prior.variance)
             top = grid.max(axis=1, keepdims=True)
             mass = np.exp(grid - top)
             slab = top[:, 0] + np.log(mass.sum(axis=1))
             precision = mass @ np.exp(-2.0 * u) / mass.sum(axis=1)
-        spike = spike + np.log1p(-self.probability)
-        slab = slab + np.log(self.probability)
-        spike[0] -= np.log1p(-self.probability)
-        slab[0] = -np.inf
-        return spike, slab, precision
+        log_odds = self.log_odds[:, j]
+        return spike + log_sigmoid(-log_odds), slab + log_sigmoid(log_odds), precision
+
+    def _log_within(self, j, target_variance):
+        """Log density of the rows of x_j about their mean, for a target (n_contexts,).
+
+        Together with the density of the mean, of variance ``target_variance / n``, it is that of
+        the rows.
+        """
+        n = self.n_rows
+        logs = (n - 1.0) * np.log(2.0 * np.pi * target_variance) + np.log(n)
+        return -0.5 * (logs + self.within[:, j] / target_variance)
+
+    def _residual_squares(self, j, parents, coef):
+        """Residual sums of squares of one equation (n_contexts,)."""
+        used = np.concatenate([parents, [self.moments.shape[-1] - 1, j]])
+        direction = np.append(-coef, 1.0)
+        moments = self.moments[:, used][:, :, used]
+        squares = np.einsum("i,kij,j->k", direction, moments, direction)
+        return np.maximum(squares, 0.0)

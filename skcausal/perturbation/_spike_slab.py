@@ -4,44 +4,60 @@ With targets that are independent given the features, the sum over all 2^d sets 
 product over variables: one ``logaddexp`` for each context and variable.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpikeSlab:
-    """Prior of standardised shifts: 0, or normal around 0.
+    """Prior of what interventions do to variables: nothing, or something normal around 0.
 
     Parameters
     ----------
-    probability : float
-        Probability of a target.
+    log_odds : float or ndarray of shape (n_contexts, n_variables)
+        Log odds that a variable is a target; infinite where that is known.
     variance : float
         Variance of a target's shift, in units of its squared noise scale.
     """
 
-    probability: float
+    log_odds: float | np.ndarray
     variance: float
 
-    def log_terms(self, z, noise_variance):
-        """Log joint densities of shifts z without and with a target, each of the shape of z."""
-        spike = log_normal(z, noise_variance) + np.log1p(-self.probability)
-        slab = log_normal(z, noise_variance + self.variance) + np.log(self.probability)
-        return spike, slab
+    def log_marginal(self, z, noise_variance, variables):
+        """Log density of shifts measured with noise.
 
-    def log_marginal(self, z, noise_variance):
-        """Log density of standardised shifts; same shape."""
-        return np.logaddexp(*self.log_terms(z, noise_variance))
+        Parameters
+        ----------
+        z : ndarray of shape (n_contexts, n)
+            Standardised shifts.
+        noise_variance : ndarray of shape (n_contexts, 1)
+            Variance of their noise.
+        variables : ndarray of int of shape (n,)
+            Which variable each column belongs to.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_contexts, n)
+            The densities.
+        """
+        log_odds = self.odds_of(variables)
+        spike = log_normal(z, noise_variance)
+        slab = log_normal(z, noise_variance + self.variance)
+        return np.logaddexp(spike + log_sigmoid(-log_odds), slab + log_sigmoid(log_odds))
 
     def posterior(self, z, noise_variance):
-        """Probability of a target given its shift; same shape."""
-        spike, slab = self.log_terms(z, noise_variance)
-        return sigmoid(slab - spike)
+        """Probability of a target given the shifts z (n_contexts, n_variables); same shape."""
+        ratio = log_normal(z, noise_variance + self.variance) - log_normal(z, noise_variance)
+        return sigmoid(ratio + self.log_odds)
+
+    def odds_of(self, variables):
+        """Log odds of the columns of some variables."""
+        return self.log_odds if np.ndim(self.log_odds) == 0 else self.log_odds[:, variables]
 
 
-def fit_spike_slab(z, noise_variance, start, *, n_iter=50, tol=1e-6):
-    """Estimate the two parameters by expectation-maximisation.
+def fit_spike_slab(z, noise_variance, start, *, learn_odds=True, n_iter=50, tol=1e-6):
+    """Estimate the prior's parameters by expectation-maximisation.
 
     Parameters
     ----------
@@ -51,29 +67,32 @@ def fit_spike_slab(z, noise_variance, start, *, n_iter=50, tol=1e-6):
         Variance of that noise.
     start : SpikeSlab
         Where to begin.
+    learn_odds : bool, default=True
+        Whether to learn the odds, too; the probability stays between 1 / (2 n), with n entries of
+        z, and one half.
     n_iter : int, default=50
         Most iterations.
     tol : float, default=1e-6
-        Relative change of both parameters at which to stop.
+        Change of the parameters, on a log scale, at which to stop.
 
     Returns
     -------
     prior : SpikeSlab
-        The probability lies in [1 / (2 n), 0.5], with n entries of z.
+        The estimate.
     """
     prior = start
     for _ in range(n_iter):
         q = prior.posterior(z, noise_variance)
-        probability = float(np.clip(q.mean(), 0.5 / z.size, 0.5))
         # Moments of the shift of a target given z.
         shrinkage = prior.variance / (prior.variance + noise_variance)
         second = (shrinkage * z) ** 2 + shrinkage * noise_variance
         variance = max(float((q * second).sum() / max(q.sum(), 1e-12)), 1e-8)
-        last, prior = prior, SpikeSlab(probability, variance)
-        change = max(
-            abs(np.log(prior.probability / last.probability)),
-            abs(np.log(prior.variance / last.variance)),
-        )
+        change = abs(np.log(variance / prior.variance))
+        last, prior = prior, replace(prior, variance=variance)
+        if learn_odds:
+            probability = float(np.clip(q.mean(), 0.5 / z.size, 0.5))
+            prior = replace(prior, log_odds=float(np.log(probability / (1.0 - probability))))
+            change = max(change, abs(prior.log_odds - last.log_odds))
         if change < tol:
             break
     return prior
@@ -84,6 +103,11 @@ def log_normal(x, variance):
     return -0.5 * (np.log(2.0 * np.pi * variance) + x * x / variance)
 
 
-def sigmoid(x):
-    """Probability of log odds; odds that are infinite, or beyond floats, are 0 or 1."""
-    return 1.0 / (1.0 + np.exp(np.clip(-x, -700.0, 700.0)))
+def sigmoid(log_odds):
+    """Probability of log odds, infinite ones included."""
+    return 1.0 / (1.0 + np.exp(np.clip(-log_odds, -700.0, 700.0)))
+
+
+def log_sigmoid(log_odds):
+    """Logarithm of :func:`sigmoid`; -inf for odds of 0."""
+    return -np.logaddexp(0.0, -log_odds)
