@@ -1,10 +1,10 @@
 """Cross-validation over interventions or environments: test on those training has not seen."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _num_samples
 
 from skcausal._labels import check_labels, split_columns
@@ -31,6 +31,10 @@ class LeaveInterventionsOut(BaseCrossValidator):
 
         Only "regimes" reads the metadata `regimes`: the other two hold out all conditions that act
         on a target, or on a set of targets, together.
+
+        Where `interventions` are features of perturbations, such as drugs times doses, a nonzero
+        feature takes the part of a target, and "regimes" are distinct rows of features, or labels:
+        with a label for each drug, all its doses are held out together.
     shuffle : bool, default=False
         Assign units to folds in random order instead of their sorted order.
     random_state : int, RandomState instance or None, default=None
@@ -56,6 +60,17 @@ class LeaveInterventionsOut(BaseCrossValidator):
     [0 1 3 4] [2]
     [0 2 3] [1 4]
     [0 1 2 4] [3]
+
+    Two drugs at two doses, held out one dose at a time and one drug at a time.
+
+    >>> doses = np.array([[0, 0], [0.5, 0], [2, 0], [0, 0.5], [0, 2]])
+    >>> splitter = LeaveInterventionsOut(n_splits=None)
+    >>> [test.tolist() for _, test in splitter.split(doses, interventions=doses)]
+    [[3], [4], [1], [2]]
+    >>> drugs = ["none", "a", "a", "b", "b"]
+    >>> folds = splitter.split(doses, interventions=doses, regimes=drugs)
+    >>> [test.tolist() for _, test in folds]
+    [[1, 2], [3, 4]]
     """
 
     __metadata_request__split = {"interventions": True, "regimes": True}
@@ -77,7 +92,7 @@ class LeaveInterventionsOut(BaseCrossValidator):
             Ignored.
         groups : None
             Ignored.
-        interventions : array-like of bool of shape (n_samples, n_variables), default=None
+        interventions : array-like of shape (n_samples, n_features), default=None
             As in :meth:`split`; needed with ``n_splits=None``.
         regimes : array-like of shape (n_samples,), default=None
             As in :meth:`split`.
@@ -102,10 +117,12 @@ class LeaveInterventionsOut(BaseCrossValidator):
             Ignored.
         groups : None
             Ignored.
-        interventions : array-like of bool of shape (n_samples, n_variables)
-            True where the mechanism of a variable was replaced in a row.
+        interventions : array-like of shape (n_samples, n_variables) or (n_samples, n_features)
+            Booleans: True where the mechanism of a variable was replaced in a row. Numbers:
+            features of the perturbation of each row; rows of zeros mark controls.
         regimes : array-like of shape (n_samples,), default=None
-            Label of the experimental condition of each row. Default: distinct sets of targets.
+            Label of the experimental condition of each row. Default: distinct sets of targets, or
+            distinct rows of features.
 
         Yields
         ------
@@ -147,17 +164,54 @@ class LeaveInterventionsOut(BaseCrossValidator):
                 "with sklearn.set_config(enable_metadata_routing=True), e.g. "
                 "search.fit(X, interventions=mask)."
             )
-        mask = check_interventions(interventions, X)
+        features = None
+        if _are_features(interventions):
+            features = _check_features(interventions, _num_samples(X))
+            mask = features != 0
+        else:
+            mask = check_interventions(interventions, X)
         if self.holdout == "targets":
             return [column for column in mask.T if column.any()]
         if self.holdout not in ("regimes", "combinations"):
             raise ValueError(
                 f"holdout must be 'regimes', 'targets' or 'combinations', got {self.holdout!r}."
             )
-        unit = check_regimes(regimes if self.holdout == "regimes" else None, mask)
-        fewest_targets = 1 if self.holdout == "regimes" else 2
+        if self.holdout == "combinations":
+            unit, fewest_targets = check_regimes(None, mask), 2
+        elif features is None:
+            unit, fewest_targets = check_regimes(regimes, mask), 1
+        else:
+            unit, fewest_targets = _regimes_of_features(regimes, features), 1
         eligible = mask.sum(axis=1) >= fewest_targets
         return [eligible & (unit == u) for u in np.unique(unit[eligible])]
+
+
+def _are_features(interventions):
+    """Whether interventions are numbers, perhaps beside booleans, and no mask."""
+    values = np.asarray(interventions)
+    if values.dtype == object:
+        return any(isinstance(cell, Real) and not isinstance(cell, bool) for cell in values.flat)
+    return values.dtype.kind in "iuf"
+
+
+def _check_features(interventions, n_samples):
+    """Features of perturbations (n_samples, n_features) as floating point numbers."""
+    features = check_array(interventions, dtype=np.float64, input_name="interventions")
+    if len(features) != n_samples:
+        raise ValueError(
+            f"interventions must have one row for each of the {n_samples} rows of X, found "
+            f"{len(features)}."
+        )
+    return features
+
+
+def _regimes_of_features(regimes, features):
+    """Label, or else distinct row of features, of each row as an integer (n_samples,)."""
+    if regimes is not None:
+        # A label may stand for several rows of features, so there is no mask to agree with.
+        return check_regimes(regimes, np.zeros((len(features), 1), dtype=bool))
+    # Adding 0 turns -0.0 into 0.0, which np.unique tells apart.
+    return np.unique(features + 0.0, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 class LeaveOneEnvironmentOut(BaseCrossValidator):

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 
 from skcausal.interventions import intervention_mask, regime_labels
 from skcausal.model_selection import LeaveInterventionsOut, LeaveOneEnvironmentOut
+from skcausal.perturbation import FeatureRegression
 from skcausal.prediction import NoEffect
 
 LABELS = ["control", "a", "b", "a+b", "a", "c", "b+c", "control", "a+b", "a+b+c"]
@@ -247,6 +248,111 @@ def test_in_a_search(holdout):
     np.testing.assert_array_equal(search.cv_results_["split1_test_score"], scores["test_score"][1])
     for test, (_, expected) in zip(scores["indices"]["test"], split(MASK, 2, holdout=holdout)):
         np.testing.assert_array_equal(test, expected)
+
+
+class TestFeatures:
+    """Numbers instead of a mask: drugs times doses, of which the targets are unknown."""
+
+    DOSES = np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [0, 1, 0], [1, 1, 0], [1, 2, 0], [0, 0, 3]])
+    FEATURES = np.repeat(DOSES, 2, axis=0).astype(float)
+    X = np.zeros((14, 2))
+
+    def folds_of(self, holdout="regimes", regimes=None, features=FEATURES, n_splits=None):
+        """Test sets as lists of contexts, rows of DOSES."""
+        splitter = LeaveInterventionsOut(n_splits, holdout=holdout)
+        folds = list(splitter.split(self.X, interventions=features, regimes=regimes))
+        for train, test in folds:
+            np.testing.assert_array_equal(np.sort(np.r_[train, test]), np.arange(14))
+            assert {0, 1} <= set(train)  # the controls
+        assert splitter.get_n_splits(self.X, interventions=features, regimes=regimes) == len(folds)
+        return sorted(np.unique(test // 2).tolist() for _, test in folds)
+
+    def test_distinct_rows(self):
+        assert self.folds_of() == [[1], [2], [3], [4], [5], [6]]
+        assert len(self.folds_of(n_splits=3)) == 3
+
+    def test_labels_may_stand_for_several_doses(self):
+        drugs = np.repeat(["control", "a", "a", "b", "a+b", "a+b", "c"], 2)
+        assert self.folds_of(regimes=drugs) == [[1, 2], [3], [4, 5], [6]]
+
+    def test_controls_train_whatever_their_label(self):
+        plates = np.repeat(["one", "one", "one", "one", "two", "two", "two"], 2)
+        assert self.folds_of(regimes=plates) == [[1, 2, 3], [4, 5, 6]]
+
+    def test_nonzero_features(self):
+        assert self.folds_of("targets") == [[1, 2, 4, 5], [3, 4, 5], [6]]
+
+    def test_combinations_of_all_doses(self):
+        features = self.FEATURES.copy()
+        features[12:, 1] = 1.0
+        assert self.folds_of("combinations", features=features) == [[4, 5], [6]]
+        drugs = np.arange(14)  # read by "regimes" only
+        assert self.folds_of("combinations", drugs, features) == [[4, 5], [6]]
+
+    @pytest.mark.parametrize(
+        "convert",
+        [
+            lambda F: F.tolist(),
+            lambda F: F.astype(int),
+            lambda F: F.astype(np.float32),
+            lambda F: F.astype(object),
+            lambda F: np.where(F == 0, -0.0, F),
+            lambda F: pd.DataFrame(F, columns=["a", "b", "c"]),
+            lambda F: pd.DataFrame({"a": F[:, 0], "b": F[:, 1].astype(int), "c": F[:, 2]}),
+            lambda F: pd.DataFrame({"a": F[:, 0], "b": F[:, 1], "c": F[:, 2] > 0}),
+        ],
+    )
+    def test_numbers_of_any_type(self, convert):
+        assert self.folds_of(features=convert(self.FEATURES)) == self.folds_of()
+
+    def test_a_mask_of_ones_and_zeros_is_split_as_the_mask(self):
+        numbers = MASK.to_numpy().astype(int)
+        for holdout in HOLDOUTS:
+            splitter = LeaveInterventionsOut(None, holdout=holdout)
+            folds = [test.tolist() for _, test in splitter.split(MASK, interventions=numbers)]
+            masked = [test.tolist() for _, test in split(MASK, None, holdout=holdout)]
+            assert sorted(folds) == sorted(masked)
+
+    @pytest.mark.parametrize(
+        ("features", "message"),
+        [
+            (
+                FEATURES[1:],
+                "interventions must have one row for each of the 14 rows of X, found 13",
+            ),
+            (FEATURES * np.nan, "interventions contains NaN"),
+            (FEATURES[:, 0], "Expected 2D array, got 1D array"),
+            (FEATURES * 0.0, "at least 2 regimes that can be held out, found 0"),
+        ],
+    )
+    def test_bad_features(self, features, message):
+        with pytest.raises(ValueError, match=message):
+            self.folds_of(features=features)
+
+    @pytest.mark.parametrize("features", [FEATURES.astype(str), FEATURES + 1j])
+    def test_what_is_neither_numbers_nor_a_mask(self, features):
+        with pytest.raises(TypeError, match="interventions must be a boolean mask"):
+            self.folds_of(features=features)
+
+    def test_one_label_per_row(self):
+        with pytest.raises(ValueError, match="regimes must hold one label for each of the 14 rows"):
+            self.folds_of(regimes=["a"])
+
+    def test_in_a_search(self):
+        """New drugs at known doses, the penalty chosen on drugs held out inside of the training."""
+        rng = np.random.default_rng(0)
+        drug = np.repeat(np.arange(-1, 6), 4)
+        features = np.where(drug[:, None] == np.arange(6), 1.0 + np.arange(28)[:, None] % 2, 0.0)
+        X = rng.normal(size=(28, 2)) + features[:, :2]
+        cv = LeaveInterventionsOut(3)
+        with sklearn.config_context(enable_metadata_routing=True):
+            search = GridSearchCV(FeatureRegression(random_state=0), {"degree": [1, 2]}, cv=cv)
+            search.fit(X, interventions=features, regimes=drug)
+        for k, (train, test) in enumerate(cv.split(X, interventions=features, regimes=drug)):
+            model = FeatureRegression(random_state=0)
+            model.fit(X[train], interventions=features[train], regimes=drug[train])
+            expected = model.score(X[test], interventions=features[test])
+            assert search.cv_results_[f"split{k}_test_score"][0] == expected
 
 
 class TestLeaveOneEnvironmentOut:
