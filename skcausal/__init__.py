@@ -35,6 +35,7 @@ _NAMES = {
     "GES": "structure",
     "GIES": "structure",
     "GeneNetworkPrior": "simulators",
+    "GenerativeInterventionModel": "perturbation",
     "IGSP": "structure",
     "IgnoreInterventions": "compose",
     "InterventionRidge": "prediction",

@@ -12,7 +12,13 @@ from skcausal.compose import IgnoreInterventions, TransformedVariables
 from skcausal.datasets import make_linear_scm
 from skcausal.effects import CFRRegressor
 from skcausal.interventions import check_interventions
-from skcausal.perturbation import FeatureRegression, MeanTreated, NoChange, UnknownTargetIGSP
+from skcausal.perturbation import (
+    FeatureRegression,
+    GenerativeInterventionModel,
+    MeanTreated,
+    NoChange,
+    UnknownTargetIGSP,
+)
 from skcausal.prediction import AdditiveShift, ConditionalRidge, InterventionRidge, NoEffect
 from skcausal.structure import GES, GIES, IGSP, PC, BootstrapEnsemble, FullGraph, KnownGraph
 
@@ -25,6 +31,7 @@ N_VARIABLES = 4
 # These take numeric features of perturbations as interventions, of which a mask is a special case.
 PERTURBATION_ESTIMATORS = [
     FeatureRegression(random_state=0),
+    GenerativeInterventionModel(intervention="do", n_restarts=2, random_state=0),
     MeanTreated(),
     NoChange(),
     UnknownTargetIGSP(n_restarts=2, random_state=0),

@@ -2,6 +2,13 @@
 
 from skcausal.perturbation._baselines import MeanTreated, NoChange
 from skcausal.perturbation._feature_regression import FeatureRegression
+from skcausal.perturbation._gim import GenerativeInterventionModel
 from skcausal.perturbation._unknown_target_igsp import UnknownTargetIGSP
 
-__all__ = ["FeatureRegression", "MeanTreated", "NoChange", "UnknownTargetIGSP"]
+__all__ = [
+    "FeatureRegression",
+    "GenerativeInterventionModel",
+    "MeanTreated",
+    "NoChange",
+    "UnknownTargetIGSP",
+]

@@ -59,6 +59,10 @@ class Measurement:
     noise: np.ndarray
     log_ratio: np.ndarray
 
+    def without_control(self):
+        """Leave out the first context."""
+        return Measurement(self.values[1:], self.noise[1:], self.log_ratio[1:])
+
 
 class ShiftLikelihood:
     """Marginal likelihood of single linear mechanisms under latent shifts, from context statistics.
@@ -243,8 +247,9 @@ def eliminate_backwards(moments, n_rows, penalty):
             return kept, coef, variance, gains - max(penalty, 0.0)
         drop = int(gains.argmin())
         residual = residual + rise[drop]
-        coef = np.delete(coef - inverse[:, drop] * coef[drop] / inverse[drop, drop], drop)
-        inverse = inverse - np.outer(inverse[:, drop], inverse[drop]) / inverse[drop, drop]
+        column, pivot = inverse[:, drop], max(inverse[drop, drop], 1e-300)
+        coef = np.delete(coef - column * coef[drop] / pivot, drop)
+        inverse = inverse - np.outer(column, column) / pivot
         inverse = np.delete(np.delete(inverse, drop, axis=0), drop, axis=1)
         kept = np.delete(kept, drop)
 

@@ -144,7 +144,8 @@ def _search_means(contexts, kind, log_odds, learn_odds, n_restarts, rng):
     start[1:] = prior.posterior(standardised_changes(covariance, shifts, order), noise)
     if kind == "shift":
         return order, prior, start
-    values = max(float(np.average(shifts**2, weights=start[1:] + 1e-6)) if start.size else 1.0, 1.0)
+    values = float(np.average(shifts**2, weights=start[1:] + 1e-6)) if shifts.size else 1.0
+    values = max(values, 1.0)
     return order, SpikeSlab(prior.log_odds, values), start
 
 

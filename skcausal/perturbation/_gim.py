@@ -1,0 +1,375 @@
+"""Generative intervention models: features of perturbations -> latent interventions -> outcomes."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skcausal.base import compute_finite
+from skcausal.perturbation._base import PerturbationPredictor
+from skcausal.perturbation._contexts import distinct_rows, summarise_contexts
+from skcausal.perturbation._features import perturbation_groups
+from skcausal.perturbation._gim_parameters import (
+    check_parameters,
+    edge_log_odds,
+    known_adjacency,
+    log_odds_or_none,
+)
+from skcausal.perturbation._latent import LatentInterventions, make_generator
+from skcausal.perturbation._linear_mechanisms import adjacency_of
+from skcausal.perturbation._linear_model import best_linear_prediction, linear_model
+from skcausal.perturbation._order_solver import solve_by_order
+from skcausal.perturbation._spike_slab import sigmoid
+
+# Cells of covariance matrices held at once.
+_CELLS_AT_ONCE = 20_000_000
+# Rounds of "posterior of targets, generator": the second profits from what contexts share.
+_N_ROUNDS = 2
+
+
+class GenerativeInterventionModel(PerturbationPredictor):
+    """Infer what perturbations act on, and predict what perturbations of given features do.
+
+    A causal model over the variables and a *generator* are learned together [1]_. The generator
+    maps features of a perturbation, such as a drug and its dose, to latent atomic interventions in
+    the causal model: which variables are targets, and by how much. Rows with the same features
+    form a *context*; rows whose features are all 0 are controls.
+
+    Parameters
+    ----------
+    mechanism : {"linear", "mlp"}, default="linear"
+        Equations of the variables given their parents: linear, or perceptrons. The noise is normal
+        and added.
+    intervention : {"shift", "do", "scale"}, default="shift"
+        What a perturbation does to its targets:
+
+        - "shift": adds a constant to the equation;
+        - "do": sets the variable, to a value of the context;
+        - "scale": multiplies the standard deviation of the noise.
+    generator : {"kernel", "linear", "mlp"}, default="kernel"
+        How targets and effects depend on the features.
+
+        - "kernel": Gaussian processes, one of which predicts perturbations that are left out and
+          one of which remembers what is particular to those seen;
+        - "linear": ridge regression with one penalty for each variable, by marginal likelihood;
+        - "mlp": a perceptron, trained on the exact marginal likelihood.
+    solver : {"order", "gradient"}, default="order"
+        - "order": search over orders of the variables, with exact marginal likelihoods;
+        - "gradient": gradient descent on a relaxed graph, as published. Slow, and gets stuck.
+    edge_probability : float, default=None
+        Prior probability of an edge. None: two edges per variable are expected.
+    target_probability : float, default=None
+        Prior probability that a variable is a target of a context. None: learned.
+    adjacency : array-like of shape (n_variables, n_variables), default=None
+        The graph, where it is known: entry (i, j) nonzero means i -> j. None: learned.
+    n_restarts : int, default=5
+        Number of orders from which the search starts.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the starting orders.
+
+    Attributes
+    ----------
+    adjacency_ : ndarray of int8 of shape (n_variables, n_variables)
+        The DAG; entry (i, j) = 1 means i -> j.
+    edge_probabilities_ : ndarray of shape (n_variables, n_variables)
+        Posterior probability of i -> j at (i, j) by the criterion of Bayes, given the order.
+    order_ : ndarray of int of shape (n_variables,)
+        A causal order of the variables.
+    coef_ : ndarray of shape (n_variables, n_variables)
+        Weight of variable i in the equation of variable j at (i, j), in the units of X.
+    intercept_ : ndarray of shape (n_variables,)
+        Intercepts of the equations.
+    noise_scale_ : ndarray of shape (n_variables,)
+        Standard deviations of the noise.
+    contexts_ : ndarray of shape (n_contexts, n_features)
+        Distinct features, the control first.
+    context_of_row_ : ndarray of int of shape (n_samples,)
+        Context of each training row.
+    intervention_targets_ : ndarray of shape (n_contexts, n_variables)
+        Posterior probability that a variable is a target.
+    intervention_shifts_ : ndarray of shape (n_contexts, n_variables)
+        Expected effect on each variable if it is a target: a shift or a do-value in the units of X,
+        or a factor of the noise.
+    generator_ : object or None
+        The fitted generator; None if all rows were controls.
+    mean_, scale_, target_mean_ : ndarray of shape (n_variables,)
+        Training mean, standard deviation, and mean under intervention of each variable; the last
+        one only if `interventions` were a mask.
+    n_features_in_ : int
+        Number of variables.
+    feature_names_in_ : ndarray of shape (n_variables,)
+        Names of the variables, if X in `fit` had string column names.
+    n_perturbation_features_in_ : int
+        Number of features of a perturbation.
+    perturbation_feature_names_in_ : ndarray of shape (n_features,)
+        Their names, if `interventions` in `fit` had string column names.
+
+    References
+    ----------
+    .. [1] Schneider, N., Lorch, L., Kilbertus, N., Schoelkopf, B. & Krause, A. (2025). Generative
+       intervention models for causal perturbation modeling. ICML. arXiv:2411.14003.
+
+    Examples
+    --------
+    >>> from skcausal.datasets import make_dose_response
+    >>> from skcausal.perturbation import GenerativeInterventionModel
+    >>> from skcausal.simulators import DoseResponsePrior, LinearPrior
+    >>> prior = DoseResponsePrior(LinearPrior(4), n_perturbations=8, n_heldout_perturbations=2)
+    >>> data = make_dose_response(prior, random_state=0)
+    >>> model = GenerativeInterventionModel(random_state=0)
+    >>> model = model.fit(data.X, interventions=data.interventions)
+    >>> bool((model.adjacency_ == data.adjacency.to_numpy()).all())
+    True
+    >>> probability, shift = model.predict_targets(data.interventions_partly_ood)
+    >>> probability.shape, shift.shape
+    ((1500, 4), (1500, 4))
+    """
+
+    def __init__(
+        self,
+        mechanism="linear",
+        *,
+        intervention="shift",
+        generator="kernel",
+        solver="order",
+        edge_probability=None,
+        target_probability=None,
+        adjacency=None,
+        n_restarts=5,
+        random_state=None,
+    ):
+        self.mechanism = mechanism
+        self.intervention = intervention
+        self.generator = generator
+        self.solver = solver
+        self.edge_probability = edge_probability
+        self.target_probability = target_probability
+        self.adjacency = adjacency
+        self.n_restarts = n_restarts
+        self.random_state = random_state
+
+    def predict_targets(self, interventions):
+        """Infer what perturbations of given features act on.
+
+        Parameters
+        ----------
+        interventions : array-like of shape (n_samples, n_features)
+            Features of perturbations.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_variables)
+            Probability that a variable is a target; 0 for controls.
+        shift : ndarray of shape (n_samples, n_variables)
+            Expected effect on each variable if it is a target: a shift or a do-value in the units
+            of X, or a factor of the noise.
+        """
+        features = self._check_only_features(interventions, "predict_targets")
+        latent = self._latent(features)
+        return latent.probability, self._in_units_of_X(latent.mean)
+
+    def score_samples(self, X, *, interventions=None):
+        """Return each row's log-likelihood under its perturbation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_variables)
+            Observed values. No NaN.
+        interventions : array-like of shape (n_samples, n_features), default=None
+            Features of the perturbation of each row. Required if `fit` had them.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Log density, in nats. Latent interventions are integrated over, for each row on its own;
+            of variables that a mask marks as set ("do"), it is that of the others given them.
+        """
+        X, mask, features = self._check_rows(X, interventions, "score_samples", allow_nan=False)
+        standardised = (X - self._centre) / self._unit
+        set_by_mask = mask & (self.intervention == "do")
+        latent = self._latent_rows(standardised, set_by_mask, features)
+
+        def log_density(standardised):
+            density = self._model.log_density(standardised, latent, skip=set_by_mask)
+            return density - (np.log(self._unit) * ~set_by_mask).sum(axis=1)
+
+        return compute_finite(log_density, standardised, what="log-likelihoods")
+
+    def sample(self, n_samples=1, *, interventions=None, X=None, random_state=None):
+        """Draw rows under a perturbation.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        interventions : array-like of shape (n_samples, n_features) or (1, n_features), default=None
+            Features of the perturbation of each row, or of all. None: controls.
+        X : array-like of shape (n_samples, n_variables) or (1, n_variables), default=None
+            Values of the variables that a mask marks as set; other cells are ignored.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        X_sampled : ndarray of shape (n_samples, n_variables)
+            The draws, in the units of X. Each row draws its own latent interventions.
+        """
+        mask, features, values = self._check_sample_query(n_samples, interventions, X)
+        set_by_mask = mask & (self.intervention == "do")
+        latent = self._latent_rows((values - self._centre) / self._unit, set_by_mask, features)
+        drawn = self._model.sample(latent, check_random_state(random_state))
+        return compute_finite(lambda Z: Z * self._unit + self._centre, drawn, what="samples")
+
+    def _fit(self, X, mask, features, regimes):
+        check_parameters(self)
+        contexts = summarise_contexts(X, features, separately=self.intervention != "shift")
+        groups = _groups_of_contexts(contexts, regimes)
+        standardised, self._centre, self._unit = contexts.standardised()
+        found = solve_by_order(
+            standardised,
+            self.intervention,
+            edge_log_odds=edge_log_odds(self.edge_probability, X.shape[1]),
+            target_log_odds=log_odds_or_none(self.target_probability),
+            known_targets=contexts.features != 0 if self._fitted_with_mask else None,
+            adjacency=known_adjacency(self),
+            n_restarts=self.n_restarts,
+            rng=check_random_state(self.random_state),
+        )
+        self._model = linear_model(found, self.intervention)
+        self.contexts_, self.context_of_row_ = contexts.features, contexts.context_of_row
+        self._set_graph(found)
+        self._fit_generator(found, contexts, groups)
+
+    def _set_graph(self, found):
+        """Set the attributes that describe the causal model."""
+        self.adjacency_ = adjacency_of(found.mechanisms)
+        self.edge_probabilities_ = sigmoid(found.edge_log_odds)
+        self.order_ = found.order
+        self.coef_ = self._model.coef * self._unit / self._unit[:, None]
+        expected = self._centre + self._unit * self._model.intercept
+        self.intercept_ = expected - self._centre @ self.coef_
+        self.noise_scale_ = self._unit * np.sqrt(self._model.noise_variance)
+
+    def _fit_generator(self, found, contexts, groups):
+        """Alternate between the generator and the posterior of the targets."""
+        shape = contexts.means.shape
+        q, parameter = np.zeros(shape), np.zeros(shape)
+        self.generator_ = None
+        if len(contexts.features) > 1:
+            measurement = found.likelihood.measure(found.mechanisms).without_control()
+            q[1:] = found.target_probability[1:]
+            self.generator_ = make_generator(self)
+            for _ in range(_N_ROUNDS):
+                self.generator_.fit(
+                    contexts.features[1:], contexts.n_rows[1:], groups, q[1:], measurement
+                )
+                prior = self.generator_.left_out()
+                q[1:] = prior.posterior(measurement)
+            parameter[1:] = prior.posterior_mean(measurement)
+        self.intervention_targets_ = q
+        self.intervention_shifts_ = self._in_units_of_X(parameter)
+
+    def _predict(self, X, mask, features):
+        standardised = (X - self._centre) / self._unit
+        set_by_mask = mask & (self.intervention == "do")
+        if set_by_mask.any():
+            # Values that are set differ from row to row.
+            latent = self._latent_rows(standardised, set_by_mask, features)
+            context = np.arange(len(X))
+        else:
+            distinct, context = distinct_rows(features)
+            latent = self._latent(distinct)
+        predicted = np.empty_like(standardised)
+        for part in _pieces(context, X.shape[1]):
+            mean, covariance = self._model.moments(latent.rows(part))
+            rows = np.flatnonzero((context >= part.start) & (context < part.stop))
+            predicted[rows] = best_linear_prediction(
+                np.where(set_by_mask, np.nan, standardised)[rows],
+                mean,
+                covariance,
+                context[rows] - part.start,
+            )
+        return predicted * self._unit + self._centre
+
+    def _latent(self, features):
+        """Latent interventions of rows of features."""
+        if self.generator_ is None:
+            nothing = np.zeros((len(features), self.n_features_in_))
+            return LatentInterventions(nothing, nothing, nothing)
+        return self.generator_.predict(features)
+
+    def _latent_rows(self, standardised, set_by_mask, features):
+        """Latent interventions of each row, with the values that X sets."""
+        distinct, context = distinct_rows(features)
+        latent = self._latent(distinct).rows(context)
+        return LatentInterventions(
+            np.where(set_by_mask, 1.0, latent.probability),
+            np.where(set_by_mask, standardised, latent.mean),
+            # No more variance than that of the rows of a context about the value that was set.
+            np.where(set_by_mask, -self._model.target_variance, latent.variance),
+        )
+
+    def _in_units_of_X(self, parameter):
+        """Shifts or do-values of standardised variables in the units of X; factors of the noise."""
+        if self.intervention == "shift":
+            return parameter * self.noise_scale_
+        if self.intervention == "do":
+            return parameter * self._unit + self._centre
+        return np.exp(parameter)
+
+    def _check_only_features(self, interventions, method):
+        """Features of a query that comes without rows of X."""
+        check_is_fitted(self)
+        self._check_presence(interventions, method)
+        n_samples = 1 if interventions is None else len(interventions)
+        X = np.full((n_samples, self.n_features_in_), np.nan)
+        return self._split_interventions(interventions, X, X.shape)[1]
+
+    def _check_sample_query(self, n_samples, interventions, X):
+        """Mask, features and values of n_samples rows."""
+        check_is_fitted(self)
+        self._check_presence(interventions, "sample")
+        n_given = 1 if interventions is None else len(interventions)
+        if n_given not in (1, n_samples):
+            raise ValueError(
+                f"interventions must have {n_samples} rows, one per sample, or a single row that "
+                f"holds for all, found {n_given}."
+            )
+        if X is None:
+            values = np.full((n_given, self.n_features_in_), np.nan)
+        else:
+            values = self._check_X(X, "sample", allow_nan=True)
+        if len(values) != n_given:
+            raise ValueError(
+                f"X must have one row for each of the {n_given} rows of interventions, found "
+                f"{len(values)}."
+            )
+        mask, features = self._split_interventions(
+            interventions, values if X is None else X, values.shape
+        )
+        values = self._fill_targets(values, mask)
+        return tuple(np.broadcast_to(a, (n_samples, a.shape[1])) for a in (mask, features, values))
+
+
+def _groups_of_contexts(contexts, regimes):
+    """Perturbation (n_contexts - 1,) of each context but the control."""
+    if regimes is None:
+        return perturbation_groups(contexts.features[1:])
+    _, label = np.unique(regimes, return_inverse=True)
+    first = np.unique(contexts.context_of_row, return_index=True)[1]
+    group = label[first]
+    mixed = label != group[contexts.context_of_row]
+    if mixed.any():
+        raise ValueError(
+            "Rows with the same features must have the same label in regimes, but those of label "
+            f"{str(regimes[mixed.argmax()])!r} share features with others; correct regimes or "
+            "interventions."
+        )
+    return group[1:]
+
+
+def _pieces(context, n_variables):
+    """Slices of contexts of which the covariances fit into memory together."""
+    n_contexts = int(context.max()) + 1
+    step = max(1, _CELLS_AT_ONCE // n_variables**2)
+    for start in range(0, n_contexts, step):
+        yield slice(start, min(start + step, n_contexts))
