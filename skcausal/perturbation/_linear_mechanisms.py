@@ -6,6 +6,9 @@ import numpy as np
 
 from skcausal.perturbation._spike_slab import log_normal, log_sigmoid, sigmoid
 
+# What is left of a square below this share of it is the rounding error of a perfect fit.
+_LEAST_SHARE = 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class Mechanism:
@@ -91,7 +94,6 @@ class ShiftLikelihood:
     def __init__(self, contexts, prior, edge_log_odds):
         n_contexts, n_variables = contexts.means.shape
         self.prior = prior
-        self.edge_log_odds = edge_log_odds
         self.n_rows = contexts.n_rows.astype(float)
         self.n_within = contexts.n_within
         # The intercept is the last column, constant and without scatter.
@@ -137,6 +139,7 @@ class ShiftLikelihood:
             if np.isfinite(last) and evidence - last < 1e-6 * (1.0 + abs(evidence)):
                 break
             last = evidence
+        gains = gains - self.penalty
         return Mechanism(parents, coef[:-1], float(coef[-1]), variance, evidence, gains, q)
 
     def _log_terms(self, j, residuals, variance):
@@ -229,14 +232,16 @@ def eliminate_backwards(moments, n_rows, penalty):
     variance : float
         Noise variance.
     gains : ndarray of shape (n_kept,)
-        By how much each parent raises the log likelihood, minus the penalty.
+        By how much each parent raises the log likelihood.
     """
     gram, cross = moments[:-1, :-1], moments[:-1, -1]
-    inverse = np.linalg.pinv(gram, hermitian=True)
+    # Not a pseudo-inverse, of which the diagonal does not tell what a regressor is worth that
+    # others can replace.
+    squares = np.diag(gram)
+    inverse = np.linalg.inv(gram + np.diag(_LEAST_SHARE * np.where(squares > 0, squares, 1.0)))
     coef = inverse @ cross
     residual = moments[-1, -1] - cross @ coef
-    # Noise below this share of the variance is the rounding error of a perfect fit.
-    floor = max(1e-9 * moments[-1, -1] / n_rows, 1e-12)
+    floor = max(_LEAST_SHARE * moments[-1, -1] / n_rows, 1e-12)
     kept = np.arange(len(cross) - 1)
     while True:
         variance = max(residual / n_rows, floor)
@@ -244,7 +249,7 @@ def eliminate_backwards(moments, n_rows, penalty):
         # Gain in log likelihood with the variance profiled out.
         gains = 0.5 * n_rows * np.log1p(rise / (n_rows * variance))
         if not len(kept) or gains.min() > penalty:
-            return kept, coef, variance, gains - max(penalty, 0.0)
+            return kept, coef, variance, gains
         drop = int(gains.argmin())
         residual = residual + rise[drop]
         column, pivot = inverse[:, drop], max(inverse[drop, drop], 1e-300)

@@ -62,7 +62,6 @@ class ChangeLikelihood:
         self.scatter = contexts.scatter
         self.within = np.diagonal(contexts.scatters, axis1=1, axis2=2)
         self.penalty = 0.5 * np.log(self.n_rows.sum()) - edge_log_odds
-        self.edge_log_odds = edge_log_odds
         self.log_odds = odds_of_contexts(prior.log_odds, *contexts.means.shape)
 
     def fit(self, j, candidates, start=None, *, select=True, n_iter=30):
@@ -105,6 +104,7 @@ class ChangeLikelihood:
             last = evidence
             q = responsibilities(spike, slab)
             weights = 1.0 - q if self.kind == "do" else 1.0 - q + q * precision
+        gains = gains - self.penalty
         return Mechanism(parents, coef[:-1], float(coef[-1]), variance, evidence, gains, q)
 
     def correlation(self):
