@@ -114,8 +114,11 @@ class LinearModel:
             spread = np.maximum(latent.variance + self.target_variance, 1e-12)
             hit = log_normal(X - latent.mean, spread)
         else:
-            grid = log_factor_weights(latent.mean, np.maximum(latent.variance, 1e-6))
-            grid = grid + log_normal(residual[..., None], noise[:, None] * np.exp(2 * _LOG_FACTORS))
+            # The grid is that of a standard normal variable: it is as fine as the factors vary.
+            deviation = np.sqrt(np.maximum(latent.variance, 0.0))
+            factors = latent.mean[..., None] + deviation[..., None] * _LOG_FACTORS
+            scaled = noise[:, None] * np.exp(2.0 * np.clip(factors, -25.0, 25.0))
+            grid = log_factor_weights(0.0, 1.0) + log_normal(residual[..., None], scaled)
             hit = np.logaddexp.reduce(grid, axis=-1)
         with np.errstate(divide="ignore"):
             log_p, log_not = np.log(latent.probability), np.log1p(-latent.probability)
