@@ -14,7 +14,7 @@ from skcausal.perturbation._gim_parameters import (
     known_adjacency,
     log_odds_or_none,
 )
-from skcausal.perturbation._latent import LatentInterventions, make_generator
+from skcausal.perturbation._latent import KnownTargets, LatentInterventions, SmoothGenerator
 from skcausal.perturbation._linear_mechanisms import adjacency_of
 from skcausal.perturbation._linear_model import best_linear_prediction, linear_model
 from skcausal.perturbation._order_solver import solve_by_order
@@ -64,7 +64,9 @@ class GenerativeInterventionModel(PerturbationPredictor):
     n_restarts : int, default=5
         Number of orders from which the search starts.
     random_state : int, RandomState instance or None, default=None
-        Seed of the starting orders.
+        Seed of the starting orders and of networks.
+    verbose : bool, default=False
+        Whether to show the progress of what takes long.
 
     Attributes
     ----------
@@ -136,6 +138,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
         adjacency=None,
         n_restarts=5,
         random_state=None,
+        verbose=False,
     ):
         self.mechanism = mechanism
         self.intervention = intervention
@@ -146,6 +149,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
         self.adjacency = adjacency
         self.n_restarts = n_restarts
         self.random_state = random_state
+        self.verbose = verbose
 
     def predict_targets(self, interventions):
         """Infer what perturbations of given features act on.
@@ -257,7 +261,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
         if len(contexts.features) > 1:
             measurement = found.likelihood.measure(found.mechanisms).without_control()
             q[1:] = found.target_probability[1:]
-            self.generator_ = make_generator(self)
+            self.generator_ = self._make_generator()
             for _ in range(_N_ROUNDS):
                 self.generator_.fit(
                     contexts.features[1:], contexts.n_rows[1:], groups, q[1:], measurement
@@ -267,6 +271,16 @@ class GenerativeInterventionModel(PerturbationPredictor):
             parameter[1:] = prior.posterior_mean(measurement)
         self.intervention_targets_ = q
         self.intervention_shifts_ = self._in_units_of_X(parameter)
+
+    def _make_generator(self):
+        """Unfitted generator."""
+        if self._fitted_with_mask:
+            return KnownTargets()
+        if self.generator == "mlp":
+            from skcausal.perturbation._mlp_generator import MLPGenerator
+
+            return MLPGenerator(check_random_state(self.random_state), self.verbose)
+        return SmoothGenerator(self.generator)
 
     def _predict(self, X, mask, features):
         standardised = (X - self._centre) / self._unit

@@ -57,8 +57,10 @@ class LatentInterventions:
 class SmoothGenerator:
     """Targets and effects as smooth functions of the features.
 
-    Expected effects and probabilities of targets are each regressed on the features; a logistic
-    regression on both, of their values for contexts left out, calibrates the probabilities.
+    Expected effects are regressed on the features. A variable is the likelier a target, the larger
+    the effect that a *linear* regression expects: it tells what a perturbation acts on even where
+    the dose is too low for an effect. A logistic regression on the log of that effect's square,
+    expected without sight of the context, turns it into a probability.
 
     Parameters
     ----------
@@ -67,11 +69,13 @@ class SmoothGenerator:
 
     Attributes
     ----------
-    effects_, targets_ : Smoother
-        The regressions.
+    effects_ : Smoother
+        The regression of the effects.
+    linear_effects_ : Smoother
+        The linear one, which is the same for the family "linear".
     variance_ : float
         Variance of a target's parameter about the expected one of a context left out, in units of
-        the mean square of that variable's parameters.
+        the mean square of effects.
     """
 
     def __init__(self, family):
@@ -100,34 +104,31 @@ class SmoothGenerator:
         """
         effects = q * measurement.values
         self.effects_ = Smoother(self.family).fit(features, effects, n_rows, groups)
-        if hasattr(self, "targets_"):
-            self.targets_.refit(q)
-        else:
-            self.targets_ = Smoother(self.family).fit(features, q, n_rows, groups)
+        self.linear_effects_ = self.effects_
+        if self.family != "linear":
+            self.linear_effects_ = Smoother("linear").fit(features, effects, n_rows, groups)
         self._scale = np.sqrt((effects**2).mean(axis=0))
         self._scale[self._scale < 1e-12] = 1.0
         self._calibrate(q)
-        self.variance_ = 1.0
-        for _ in range(20):
-            left_out = self.left_out()
-            q = left_out.posterior(measurement)
-            excess = (measurement.values - left_out.mean) ** 2 - measurement.noise
-            ratio = (q * excess / self._scale**2).sum() / max(q.sum(), 1e-12)
-            last, self.variance_ = self.variance_, max(float(ratio), 1e-6)
-            if abs(np.log(last / self.variance_)) < 1e-3:
-                break
+        self.variance_ = 0.0
+        # With the targets as they came: narrowing the prior and the posterior in turn would leave
+        # no target that the generator does not foresee.
+        misfit = (measurement.values - self.left_out().mean) ** 2
+        excess = np.maximum(misfit - measurement.noise, 0.0)
+        ratio = (q * excess).sum() / max((q * self._unit_variance()).sum(), 1e-300)
+        self.variance_ = max(float(ratio), 1e-4)
         return self
 
     def left_out(self):
         """Latent interventions of every training context, as learned from the others."""
-        effects = self.effects_.leave_one_out()
-        return self._combine(effects, self.targets_.leave_one_out(), 0.0)
+        effects, linear = self.effects_.leave_one_out(), self.linear_effects_.leave_one_out()
+        return self._combine(effects, linear, 0.0)
 
     def predict(self, features):
         """Latent interventions of contexts of given features (n_contexts, n_features)."""
         effects = self.effects_.predict(features)
         uncertainty = self.effects_.predict_variance(features)
-        latent = self._combine(effects, self.targets_.predict(features), uncertainty)
+        latent = self._combine(effects, self.linear_effects_.predict(features), uncertainty)
         # A control is no perturbation.
         control = ~features.any(axis=1, keepdims=True)
         return LatentInterventions(
@@ -135,27 +136,33 @@ class SmoothGenerator:
         )
 
     def _calibrate(self, q):
-        """Fit the log odds of a target to both regressions."""
+        """Fit the log odds of a target to the size of the linear effect."""
         from sklearn.linear_model import LogisticRegression
 
-        evidence = self._evidence(self.effects_.leave_one_out(), self.targets_.leave_one_out())
+        evidence = self._evidence(self.linear_effects_.leave_one_out())
         stacked = np.concatenate([evidence, evidence])
         labels = np.repeat([1, 0], q.size)
         # Two pseudo-observations keep both classes present.
         weights = np.concatenate([q.ravel(), 1.0 - q.ravel()]) + 1.0 / q.size
         self._logistic = LogisticRegression(C=100.0).fit(stacked, labels, sample_weight=weights)
 
-    def _evidence(self, effects, targets):
-        """Regressors (n, 2) of the log odds: the size of the effect, the frequency as a target."""
-        size = np.log((effects / self._scale) ** 2 + _SMALL_SQUARE)
-        return np.column_stack([size.ravel(), log_odds_of(targets).ravel()])
+    def _evidence(self, effects):
+        """Log size (n, 1) of effects (n_contexts, n_variables)."""
+        return np.log((effects / self._scale) ** 2 + _SMALL_SQUARE).reshape(-1, 1)
 
-    def _combine(self, effects, targets, uncertainty):
-        """Latent interventions from regressed effects and probabilities."""
-        log_odds = self._logistic.decision_function(self._evidence(effects, targets))
+    def _combine(self, effects, linear_effects, uncertainty):
+        """Latent interventions from the two regressions."""
+        log_odds = self._logistic.decision_function(self._evidence(linear_effects))
         probability = np.clip(sigmoid(log_odds.reshape(effects.shape)), 0.01, 1.0 - 0.01)
-        variance = self.variance_ * self._scale**2 + uncertainty
-        return LatentInterventions(probability, effects / probability, variance)
+        variance = self.variance_ * self._unit_variance() + uncertainty
+        # The parameter of a target; less than that where a target is improbable.
+        mean = effects / np.maximum(probability, 0.5)
+        return LatentInterventions(probability, mean, variance)
+
+    def _unit_variance(self):
+        """Mean squares of the effects on each variable, drawn half way to their mean."""
+        squares = self._scale**2
+        return 0.5 * (squares + squares.mean())
 
 
 class KnownTargets:
@@ -187,10 +194,3 @@ def log_odds_of(probability):
     """Log odds of probabilities, which are first brought inside (0, 1)."""
     p = np.clip(probability, _LEAST_PROBABILITY, 1.0 - _LEAST_PROBABILITY)
     return np.log(p / (1.0 - p))
-
-
-def make_generator(model):
-    """Unfitted generator of a model."""
-    if model._fitted_with_mask:
-        return KnownTargets()
-    return SmoothGenerator(model.generator)

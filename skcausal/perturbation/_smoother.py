@@ -65,13 +65,13 @@ class Smoother:
         """
         informative = features.any(axis=0)
         self._columns = np.flatnonzero(informative)
-        scale = np.sqrt((Y**2).mean(axis=0))
-        scale[scale < 1e-12] = 1.0
+        self._scale = np.sqrt((Y**2).mean(axis=0))
+        self._scale[self._scale < 1e-12] = 1.0
         self._F = torch.tensor(features[:, informative])
         noise = n_rows.mean() / n_rows
-        problem = _Problem(self._F, torch.tensor(Y / scale), torch.tensor(noise), groups).thinned(
-            _MAX_CONTEXTS
-        )
+        problem = _Problem(
+            self._F, torch.tensor(Y / self._scale), torch.tensor(noise), groups
+        ).thinned(_MAX_CONTEXTS)
         feature_scale = self._F.square().mean(0).sqrt()
         self.left_out_error_ = np.nan
         if self.family == "linear":
@@ -81,14 +81,7 @@ class Smoother:
             kernel = self._fit_general(problem, feature_scale)
             self._log_parameters = minimise(problem.likelihood_loss(kernel), problem.start(kernel))
         self._kernel = kernel
-        self._noise = noise
-        return self.refit(Y)
-
-    def refit(self, Y):
-        """Learn other outputs Y (n_contexts, n_outputs) of the same contexts, same kernel."""
-        self._scale = np.sqrt((Y**2).mean(axis=0))
-        self._scale[self._scale < 1e-12] = 1.0
-        self._decompose(Y / self._scale, self._noise)
+        self._decompose(Y / self._scale, noise)
         return self
 
     def predict(self, features):
