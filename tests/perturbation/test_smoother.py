@@ -116,7 +116,7 @@ class TestMinimise:
 class TestPredictions:
     def by_output(self, fitted):
         """Kernel matrix, noise, and what the smoother chose for each output."""
-        features, Y, n_rows, _, smoother = fitted
+        _, Y, n_rows, _, smoother = fitted
         covariance = smoother._covariance(smoother._F, smoother._F)
         noise = n_rows.mean() / n_rows
         scale = np.sqrt((Y**2).mean(axis=0))
@@ -277,5 +277,5 @@ class TestDegenerate:
         features, Y, n_rows, groups = drugs(n_drugs=3)
         features = np.column_stack([features, np.zeros(len(features))])
         smoother = Smoother("linear").fit(features, Y, n_rows, groups)
-        query = features + [0.0, 0.0, 0.0, 5.0]
+        query = features + np.array([0.0, 0.0, 0.0, 5.0])
         np.testing.assert_array_equal(smoother.predict(query), smoother.predict(features))
