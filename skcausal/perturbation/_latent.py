@@ -9,8 +9,6 @@ import numpy as np
 from skcausal.perturbation._smoother import Smoother
 from skcausal.perturbation._spike_slab import log_normal, sigmoid
 
-# Bounds of probabilities of targets: no generator is certain.
-_LEAST_PROBABILITY = 1e-3
 # A square below this share of the mean one adds nothing to the evidence of an effect.
 _SMALL_SQUARE = 0.01
 
@@ -33,16 +31,14 @@ class LatentInterventions:
     mean: np.ndarray
     variance: np.ndarray
 
-    @property
-    def expectation(self):
-        """Expected parameter, that of other variables than targets being 0."""
-        return self.probability * self.mean
-
     def posterior(self, measurement):
         """Probability of targets given what the rows of the same contexts tell."""
         spread = self.variance + measurement.noise
         log_density = log_normal(measurement.values - self.mean, spread)
-        return sigmoid(log_odds_of(self.probability) + measurement.log_ratio + log_density)
+        with np.errstate(divide="ignore"):
+            # Targets that are certain stay so.
+            log_odds = np.log(self.probability) - np.log1p(-self.probability)
+        return sigmoid(log_odds + measurement.log_ratio + log_density)
 
     def posterior_mean(self, measurement):
         """Return the expected parameters of targets given what the rows tell."""
@@ -188,9 +184,3 @@ class KnownTargets:
         shape = features.shape
         mean, variance = (np.broadcast_to(a, shape) for a in (self.mean_, self.variance_))
         return LatentInterventions((features != 0).astype(float), mean, variance)
-
-
-def log_odds_of(probability):
-    """Log odds of probabilities, which are first brought inside (0, 1)."""
-    p = np.clip(probability, _LEAST_PROBABILITY, 1.0 - _LEAST_PROBABILITY)
-    return np.log(p / (1.0 - p))
