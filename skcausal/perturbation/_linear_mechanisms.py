@@ -289,7 +289,7 @@ def fit_graph_of_order(likelihood, order, start=None, n_candidates=None):
     return mechanisms
 
 
-def reverse_edges(likelihood, mechanisms, *, n_sweeps=20):
+def reverse_edges(likelihood, mechanisms, n_candidates=None, *, n_sweeps=20):
     """Reverse edges, with the common parents of their ends, as long as the evidence rises.
 
     Shifts that are few or absent leave orders undecided; the sparser graph decides then. The edge
@@ -302,6 +302,8 @@ def reverse_edges(likelihood, mechanisms, *, n_sweeps=20):
         Judge of the equations.
     mechanisms : list of Mechanism
         The present graph.
+    n_candidates : int, default=None
+        Most parents that either end of a reversed edge may choose from. None: no limit.
     n_sweeps : int, default=20
         Bound on the number of sweeps over all edges.
 
@@ -319,6 +321,8 @@ def reverse_edges(likelihood, mechanisms, *, n_sweeps=20):
                     continue
                 union = np.union1d(mechanisms[i].parents, mechanisms[j].parents)
                 union = union[union != i]
+                if n_candidates is not None and len(union) >= n_candidates:
+                    continue
                 new_i = likelihood.fit(i, np.append(union, j), mechanisms[i].target_probability)
                 new_j = likelihood.fit(j, union, mechanisms[j].target_probability)
                 gain = new_i.log_evidence + new_j.log_evidence

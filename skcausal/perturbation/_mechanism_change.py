@@ -15,6 +15,8 @@ from skcausal.perturbation._spike_slab import log_normal, log_sigmoid, sigmoid
 # Least variance of a target's value inside a context, in units of the squared deviation: do-values
 # are often constants, of which the density would be infinite.
 _LEAST_VARIANCE = 1e-6
+# Variance of errors of measurement, in units of the mean squares of variables.
+_LEAST_ERROR = 1e-8
 # Log factors of the noise's deviation, over which "scale" integrates.
 _LOG_FACTORS = np.linspace(-4.0, 4.0, 81)
 
@@ -62,6 +64,11 @@ class ChangeLikelihood:
         self.moments = augmented[:, :, None] * augmented[:, None, :]
         self.moments *= self.n_rows[:, None, None]
         self.moments[:, :-1, :-1] += contexts.scatters
+        # As if measured with a little noise: the rounding errors of variables that are constant, or
+        # copies of others, are no change of scale.
+        squares = np.einsum("kjj->j", self.moments) / self.n_rows.sum()
+        error = _LEAST_ERROR * np.maximum(squares, 1.0) * self.n_rows[:, None]
+        np.einsum("kjj->kj", self.moments)[:, :-1] += error[:, :-1]
         self.scatter = contexts.scatter
         self.within = np.diagonal(contexts.scatters, axis1=1, axis2=2)
         self.penalty = 0.5 * np.log(self.n_rows.sum()) - edge_log_odds

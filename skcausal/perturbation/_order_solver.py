@@ -110,7 +110,7 @@ def solve_by_order(
         likelihood = _likelihood(contexts, kind, prior, edge_log_odds)
         if adjacency is None:
             mechanisms = fit_graph_of_order(likelihood, order, start, n_candidates)
-            mechanisms = reverse_edges(likelihood, mechanisms)
+            mechanisms = reverse_edges(likelihood, mechanisms, n_candidates)
         else:
             mechanisms = [
                 likelihood.fit(j, np.flatnonzero(parents), select=False)
