@@ -7,6 +7,7 @@ product over variables: one ``logaddexp`` for each context and variable.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import expit
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def log_normal(x, variance):
 
 def sigmoid(log_odds):
     """Probability of log odds, infinite ones included."""
-    return 1.0 / (1.0 + np.exp(np.clip(-log_odds, -700.0, 700.0)))
+    return expit(log_odds)
 
 
 def log_sigmoid(log_odds):
