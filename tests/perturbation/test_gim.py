@@ -109,7 +109,7 @@ class TestRecovery:
         np.testing.assert_allclose(found, parameter, rtol=0.4)
 
     def test_contexts(self, data, model):
-        X, features = data
+        _, features = data
         np.testing.assert_array_equal(model.contexts_[model.context_of_row_], features)
         assert not model.contexts_[0].any()
 
