@@ -51,9 +51,14 @@ def check_features(interventions, n_samples, *, names=None, n_features=None):
                 f"have {extra[:5]} besides."
             )
         interventions = interventions[list(names)]
-    features = check_array(
-        interventions, dtype=np.float64, ensure_min_features=0, input_name="interventions"
-    )
+    try:
+        interventions = np.asarray(interventions, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "interventions must be numbers, found something else: encode names of perturbations as "
+            "columns, for instance by pandas.get_dummies, with rows of zeros for controls."
+        ) from error
+    features = check_array(interventions, ensure_min_features=0, input_name="interventions")
     if len(features) != n_samples:
         raise ValueError(
             f"interventions must have one row for each of the {n_samples} rows of X, found "

@@ -65,6 +65,8 @@ class SmoothGenerator:
 
     Attributes
     ----------
+    sparse_ : bool
+        Whether effects of improbable targets are taken for noise.
     effects_ : Smoother
         The regression of the effects.
     linear_effects_ : Smoother
@@ -98,11 +100,12 @@ class SmoothGenerator:
         self : SmoothGenerator
             Fitted.
         """
-        effects = q * measurement.values
-        self.effects_ = Smoother(self.family).fit(features, effects, n_rows, groups)
-        self.linear_effects_ = self.effects_
+        known = features, n_rows, groups
+        self.sparse_, linear = self._choose_response(known, q, measurement)
+        effects = q * measurement.values if self.sparse_ else measurement.values
+        self.effects_ = self.linear_effects_ = linear
         if self.family != "linear":
-            self.linear_effects_ = Smoother("linear").fit(features, effects, n_rows, groups)
+            self.effects_ = Smoother(self.family).fit(features, effects, n_rows, groups)
         self._scale = np.sqrt((effects**2).mean(axis=0))
         self._scale[self._scale < 1e-12] = 1.0
         self._calibrate(q)
@@ -131,6 +134,22 @@ class SmoothGenerator:
             np.where(control, 0.0, latent.probability), latent.mean, latent.variance
         )
 
+    def _choose_response(self, known, q, measurement):
+        """Whether to regress effects of probable targets alone; and their linear regression.
+
+        Whichever predicts the measured effects of contexts left out better: where perturbations
+        touch few variables, the effects of others are noise; where they touch most of them a
+        little, these small effects add up over contexts.
+        """
+        smoothers, errors = [], []
+        for response in (q * measurement.values, measurement.values):
+            smoother = Smoother("linear").fit(known[0], response, *known[1:])
+            misfit = measurement.values - smoother.leave_one_out()
+            errors.append((known[1][:, None] * misfit**2).sum())
+            smoothers.append(smoother)
+        sparse = errors[0] <= errors[1]
+        return bool(sparse), smoothers[0 if sparse else 1]
+
     def _calibrate(self, q):
         """Fit the log odds of a target to the size of the linear effect."""
         from sklearn.linear_model import LogisticRegression
@@ -151,8 +170,8 @@ class SmoothGenerator:
         log_odds = self._logistic.decision_function(self._evidence(linear_effects))
         probability = np.clip(sigmoid(log_odds.reshape(effects.shape)), 0.01, 1.0 - 0.01)
         variance = self.variance_ * self._unit_variance() + uncertainty
-        # The parameter of a target; less than that where a target is improbable.
-        mean = effects / np.maximum(probability, 0.5)
+        # The parameter of a target. Where targets are sparse, it is less if one is improbable.
+        mean = effects / np.maximum(probability, 0.5 if self.sparse_ else 0.0)
         return LatentInterventions(probability, mean, variance)
 
     def _unit_variance(self):

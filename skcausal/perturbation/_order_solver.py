@@ -1,6 +1,6 @@
 """Learn linear mechanisms and latent targets: orders first, then edges, then targets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,13 @@ from skcausal.perturbation._mechanism_change import (
     log_factor_weights,
 )
 from skcausal.perturbation._order_search import search_order, standardised_changes
-from skcausal.perturbation._spike_slab import SpikeSlab, fit_spike_slab, log_sigmoid
+from skcausal.perturbation._spike_slab import (
+    SpikeSlab,
+    fit_spike_slab,
+    log_normal,
+    log_sigmoid,
+    sigmoid,
+)
 
 KINDS = ("shift", "do", "scale")
 # The prior is learned anew, at the order found, so many times before the search ends.
@@ -37,16 +43,14 @@ class OrderFit:
         A topological order of their graph.
     likelihood : ShiftLikelihood or ChangeLikelihood
         Under which they were fitted.
+    target_probability : ndarray of shape (n_contexts, n_variables)
+        Posterior probability of a target; 0 for the control.
     """
 
     mechanisms: list[Mechanism]
     order: np.ndarray
     likelihood: ShiftLikelihood | ChangeLikelihood
-
-    @property
-    def target_probability(self):
-        """Posterior probability of a target (n_contexts, n_variables)."""
-        return np.column_stack([m.target_probability for m in self.mechanisms])
+    target_probability: np.ndarray
 
     @property
     def edge_log_odds(self):
@@ -116,12 +120,13 @@ def solve_by_order(
                 likelihood.fit(j, np.flatnonzero(parents), select=False)
                 for j, parents in enumerate(np.asarray(adjacency).T)
             ]
-        start = np.column_stack([m.target_probability for m in mechanisms])
-        prior = _learn_prior(prior, likelihood.measure(mechanisms), start, learn_odds)
+        measurement = likelihood.measure(mechanisms).without_control()
+        start = np.zeros(contexts.means.shape)
+        prior, start[1:] = learn_prior(prior, measurement, learn_odds=learn_odds)
         order = topological_order(adjacency_of(mechanisms))
         if kind == "shift" and adjacency is None:
             break
-    return OrderFit(mechanisms, order, likelihood)
+    return OrderFit(mechanisms, order, likelihood, start)
 
 
 def _search_means(contexts, kind, log_odds, learn_odds, n_restarts, rng):
@@ -250,16 +255,48 @@ def _likelihood(contexts, kind, prior, edge_log_odds):
     return ChangeLikelihood(contexts, kind, prior, edge_log_odds)
 
 
-def _learn_prior(prior, measurement, q, learn_odds):
-    """Prior of the targets' values, and their odds, from posterior probabilities."""
-    q, values, noise = q[1:], measurement.values[1:], measurement.noise[1:]
-    if not q.size:
-        return prior
-    second = float((q * np.maximum(values**2 - noise, 0.0)).sum() / max(q.sum(), 1e-12))
-    log_odds = prior.log_odds
-    if learn_odds:
-        probability = float(np.clip(q.mean(), 0.5 / q.size, 0.5))
-        log_odds = float(np.log(probability / (1.0 - probability)))
-    # As if one target of the old variance had been seen besides.
-    variance = (second * q.sum() + prior.variance) / (q.sum() + 1.0)
-    return SpikeSlab(log_odds, max(variance, 1e-6))
+def learn_prior(start, measurement, *, learn_odds=True, n_iter=50, tol=1e-4):
+    """Estimate the prior of targets, mechanisms given, by expectation-maximisation.
+
+    Parameters
+    ----------
+    start : SpikeSlab
+        Where to begin. Its variance counts as that of one target seen before.
+    measurement : Measurement
+        What the rows of the contexts tell, without the control.
+    learn_odds : bool, default=True
+        Whether to learn the odds, too.
+    n_iter : int, default=50
+        Most iterations.
+    tol : float, default=1e-4
+        Change of the parameters, on a log scale, at which to stop.
+
+    Returns
+    -------
+    prior : SpikeSlab
+        The estimate. Where perturbations touch everything, the probability may come near 1.
+    q : ndarray of shape (n_contexts - 1, n_variables)
+        Probabilities of targets under it.
+    """
+    prior, noise = start, measurement.noise
+    q = _target_posterior(prior, measurement)
+    for _ in range(n_iter if q.size else 0):
+        shrinkage = prior.variance / (prior.variance + noise)
+        second = (shrinkage * measurement.values) ** 2 + shrinkage * noise
+        variance = float(((q * second).sum() + start.variance) / (q.sum() + 1.0))
+        change = abs(np.log(variance / prior.variance))
+        last, prior = prior, replace(prior, variance=variance)
+        if learn_odds:
+            probability = float(np.clip(q.mean(), 0.5 / q.size, 0.99))
+            prior = replace(prior, log_odds=float(np.log(probability / (1.0 - probability))))
+            change = max(change, abs(prior.log_odds - last.log_odds))
+        q = _target_posterior(prior, measurement)
+        if change < tol:
+            break
+    return prior, q
+
+
+def _target_posterior(prior, measurement):
+    """Probabilities of targets under a prior."""
+    density = log_normal(measurement.values, prior.variance + measurement.noise)
+    return sigmoid(prior.log_odds + measurement.log_ratio + density)
