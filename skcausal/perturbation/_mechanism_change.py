@@ -15,6 +15,8 @@ from skcausal.perturbation._spike_slab import log_normal, log_sigmoid, sigmoid
 # Least variance of a target's value inside a context, in units of the squared deviation: do-values
 # are often constants, of which the density would be infinite.
 _LEAST_VARIANCE = 1e-6
+# Squared residual of a row that is added to those seen.
+_PRIOR_SQUARE = 0.1
 # Variance of errors of measurement, in units of the mean squares of variables.
 _LEAST_ERROR = 1e-8
 # Log factors of the noise's deviation, over which "scale" integrates.
@@ -50,8 +52,9 @@ class ChangeLikelihood:
     the rows, and v from N(0, variance); with "scale", s2 is multiplied by exp(2 u), u from
     N(0, variance). Both are integrated over: the first in closed form, the second on a grid.
 
-    The variance of the rows about v is estimated from their deviations alone, and as if a few more
-    had been seen: with "do", expectation-maximisation can end slightly below the maximum.
+    With "do", the variance of the rows about v is estimated from their deviations alone, and that
+    of the noise from rows that are no targets. Both are estimated as if a few more rows had been
+    seen, so expectation-maximisation can end slightly below the maximum.
     """
 
     def __init__(self, contexts, kind, prior, edge_log_odds):
@@ -101,7 +104,11 @@ class ChangeLikelihood:
         for _ in range(n_iter):
             used = np.concatenate([parents, [self.moments.shape[-1] - 1, j]])
             pooled = np.tensordot(weights, self.moments[:, used][:, :, used], axes=1)
-            effective = self.n_rows @ (weights if self.kind == "do" else np.ones_like(weights))
+            effective = self.n_rows.sum()
+            if self.kind == "do":
+                # Few rows may be left that are no targets: as prior data, one row of small noise.
+                effective = self.n_rows @ weights + 1.0
+                pooled[-1, -1] += _PRIOR_SQUARE
             penalty = self.penalty if select else -np.inf
             kept, coef, variance, gains = eliminate_backwards(pooled, effective, penalty)
             parents = parents[kept]

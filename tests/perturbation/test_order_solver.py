@@ -148,6 +148,18 @@ class TestSolve:
         assert not adjacency[:, 1].any()
         assert found.target_probability[1, 1] < 0.5
 
+    @pytest.mark.parametrize("n_controls", [1, 3])
+    def test_few_controls(self, kind, n_controls):
+        """Everything may be a target in all other rows; still no equation fits perfectly."""
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(n_controls + 40, 3))
+        X[n_controls:] += 3.0
+        context = np.repeat([0.0, 1.0, 2.0], [n_controls, 20, 20])[:, None]
+        contexts = summarise_contexts(X, context, separately=True).standardised()[0]
+        for known_targets in (None, np.tile([[False], [True], [True]], 3)):
+            found = solve(contexts, kind, known_targets=known_targets)
+            assert min(m.noise_variance for m in found.mechanisms) > 0.01
+
     def test_same_seed_same_result(self, kind):
         first, second = (solve(screen(kind), kind) for _ in range(2))
         np.testing.assert_array_equal(first.target_probability, second.target_probability)
