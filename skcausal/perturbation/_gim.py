@@ -280,7 +280,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
             from skcausal.perturbation._mlp_generator import MLPGenerator
 
             return MLPGenerator(check_random_state(self.random_state), self.verbose)
-        return SmoothGenerator(self.generator)
+        return SmoothGenerator(self.generator, sparse=self.intervention == "do" or None)
 
     def _predict(self, X, mask, features):
         standardised = (X - self._centre) / self._unit

@@ -62,6 +62,9 @@ class SmoothGenerator:
     ----------
     family : {"linear", "kernel"}
         See :class:`Smoother`.
+    sparse : bool, default=None
+        Whether effects of improbable targets are taken for noise. None: whichever predicts the
+        measured effects of contexts left out better. Do-values are to be taken of targets alone.
 
     Attributes
     ----------
@@ -76,8 +79,9 @@ class SmoothGenerator:
         the mean square of effects.
     """
 
-    def __init__(self, family):
+    def __init__(self, family, sparse=None):
         self.family = family
+        self.sparse = sparse
 
     def fit(self, features, n_rows, groups, q, measurement):
         """Learn from posterior probabilities of targets.
@@ -141,6 +145,8 @@ class SmoothGenerator:
         touch few variables, the effects of others are noise; where they touch most of them a
         little, these small effects add up over contexts.
         """
+        if self.sparse:
+            return True, Smoother("linear").fit(known[0], q * measurement.values, *known[1:])
         smoothers, errors = [], []
         for response in (q * measurement.values, measurement.values):
             smoother = Smoother("linear").fit(known[0], response, *known[1:])
