@@ -125,6 +125,20 @@ class TestSmoothGenerator:
         np.testing.assert_array_equal(latent.mean, 0.0)
         assert latent.probability.max() < 0.2
 
+    def test_small_effects_on_everything(self):
+        """They add up over contexts, unless it is given that targets are sparse."""
+        rng = np.random.default_rng(0)
+        groups, n_rows = perturbation_groups(FEATURES), np.full(15, 25)
+        values = FEATURES @ rng.choice([-0.3, 0.3], size=(3, 3))
+        q, noise = np.full((15, 3), 0.3), np.full((15, 3), 0.04)
+        measurement = Measurement(values, noise, -norm.logpdf(values, scale=0.2))
+        expected = {None: values, True: 0.3 * values}
+        for sparse, effects in expected.items():
+            fitted = SmoothGenerator("linear", sparse=sparse)
+            fitted.fit(FEATURES, n_rows, groups, q, measurement)
+            assert fitted.sparse_ == bool(sparse)
+            np.testing.assert_allclose(fitted.effects_.predict(FEATURES), effects, atol=0.02)
+
     @pytest.mark.parametrize("q", [0.0, 1.0])
     def test_no_target_or_nothing_else(self, q):
         _, measurement = measured()
