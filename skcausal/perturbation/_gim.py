@@ -5,10 +5,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skcausal.base import compute_finite
+from skcausal.graphs import topological_order
 from skcausal.perturbation._base import PerturbationPredictor
 from skcausal.perturbation._contexts import distinct_rows, summarise_contexts
 from skcausal.perturbation._features import perturbation_groups
 from skcausal.perturbation._gim_parameters import (
+    check_gradient,
     check_parameters,
     edge_log_odds,
     known_adjacency,
@@ -45,9 +47,10 @@ class GenerativeInterventionModel(PerturbationPredictor):
         - "shift": adds a constant to the equation;
         - "do": sets the variable, to a value of the context;
         - "scale": multiplies the standard deviation of the noise.
-    generator : {"kernel", "linear", "mlp"}, default="kernel"
+    generator : {"auto", "kernel", "linear", "mlp"}, default="auto"
         How targets and effects depend on the features.
 
+        - "auto": "kernel", or "linear" with the solver "gradient";
         - "kernel": Gaussian processes, one of which predicts perturbations that are left out and
           one of which remembers what is particular to those seen;
         - "linear": ridge regression with one penalty for each variable, by marginal likelihood;
@@ -63,6 +66,19 @@ class GenerativeInterventionModel(PerturbationPredictor):
         The graph, where it is known: entry (i, j) nonzero means i -> j. None: learned.
     n_restarts : int, default=5
         Number of orders from which the search starts.
+    n_steps : int, default=30000
+        Number of optimizer steps of the solver "gradient".
+    learning_rate : float, default=1e-3
+        Its learning rate.
+    n_draws : int, default=None
+        Number of sets of targets that it draws for each context and step; 128 in [1]_. None: the
+        sum over all sets, which is exact and faster.
+    device : "auto", str or torch.device, default="auto"
+        Where networks, and the solver "gradient", compute.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision in which they do.
+    checkpoint : str or path-like, default=None
+        File for the state of their training, from which an interrupted fit goes on.
     random_state : int, RandomState instance or None, default=None
         Seed of the starting orders and of networks.
     verbose : bool, default=False
@@ -93,6 +109,8 @@ class GenerativeInterventionModel(PerturbationPredictor):
         or a factor of the noise.
     generator_ : object or None
         The fitted generator; None if all rows were controls.
+    loss_curve_ : ndarray of shape (n_epochs,)
+        Loss per row of networks; only if there are any.
     mean_, scale_, target_mean_ : ndarray of shape (n_variables,)
         Training mean, standard deviation, and mean under intervention of each variable; the last
         one only if `interventions` were a mask.
@@ -131,12 +149,18 @@ class GenerativeInterventionModel(PerturbationPredictor):
         mechanism="linear",
         *,
         intervention="shift",
-        generator="kernel",
+        generator="auto",
         solver="order",
         edge_probability=None,
         target_probability=None,
         adjacency=None,
         n_restarts=5,
+        n_steps=30_000,
+        learning_rate=1e-3,
+        n_draws=None,
+        device="auto",
+        dtype="float32",
+        checkpoint=None,
         random_state=None,
         verbose=False,
     ):
@@ -148,6 +172,12 @@ class GenerativeInterventionModel(PerturbationPredictor):
         self.target_probability = target_probability
         self.adjacency = adjacency
         self.n_restarts = n_restarts
+        self.n_steps = n_steps
+        self.learning_rate = learning_rate
+        self.n_draws = n_draws
+        self.device = device
+        self.dtype = dtype
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
@@ -228,6 +258,14 @@ class GenerativeInterventionModel(PerturbationPredictor):
         contexts = summarise_contexts(X, features, separately=self.intervention != "shift")
         groups = _groups_of_contexts(contexts, regimes)
         standardised, self._centre, self._unit = contexts.standardised()
+        self.contexts_, self.context_of_row_ = contexts.features, contexts.context_of_row
+        if self.solver == "gradient":
+            self._fit_by_gradient(X, contexts, standardised)
+        else:
+            self._fit_by_order(X, contexts, standardised, groups)
+
+    def _fit_by_order(self, X, contexts, standardised, groups):
+        """Search for the graph, then learn the generator."""
         found = solve_by_order(
             standardised,
             self.intervention,
@@ -239,17 +277,29 @@ class GenerativeInterventionModel(PerturbationPredictor):
             rng=check_random_state(self.random_state),
         )
         self._model = linear_model(found, self.intervention)
-        self.contexts_, self.context_of_row_ = contexts.features, contexts.context_of_row
-        self._set_graph(found)
+        self._set_graph(adjacency_of(found.mechanisms), sigmoid(found.edge_log_odds), self._model)
         self._fit_generator(found, contexts, groups)
 
-    def _set_graph(self, found):
+    def _fit_by_gradient(self, X, contexts, standardised):
+        """Learn everything at once, by gradient descent."""
+        from skcausal.perturbation._gradient_solver import solve_by_gradient
+
+        check_gradient(self)
+        found = solve_by_gradient(self, (X - self._centre) / self._unit, standardised)
+        self._model, self.generator_ = found.model, found.generator
+        self._set_graph(found.adjacency, found.edge_probabilities, found)
+        self.loss_curve_ = found.loss_curve
+        self.intervention_targets_ = found.target_probability
+        latent = self.generator_.predict(contexts.features)
+        self.intervention_shifts_ = self._in_units_of_X(latent.mean)
+
+    def _set_graph(self, adjacency, edge_probabilities, equations):
         """Set the attributes that describe the causal model."""
-        self.adjacency_ = adjacency_of(found.mechanisms)
-        self.edge_probabilities_ = sigmoid(found.edge_log_odds)
-        self.order_ = found.order
-        self.coef_ = self._model.coef * self._unit / self._unit[:, None]
-        expected = self._centre + self._unit * self._model.intercept
+        self.adjacency_ = adjacency
+        self.edge_probabilities_ = edge_probabilities
+        self.order_ = topological_order(adjacency)
+        self.coef_ = equations.coef * self._unit / self._unit[:, None]
+        expected = self._centre + self._unit * equations.intercept
         self.intercept_ = expected - self._centre @ self.coef_
         self.noise_scale_ = self._unit * np.sqrt(self._model.noise_variance)
 
@@ -280,7 +330,8 @@ class GenerativeInterventionModel(PerturbationPredictor):
             from skcausal.perturbation._mlp_generator import MLPGenerator
 
             return MLPGenerator(check_random_state(self.random_state), self.verbose)
-        return SmoothGenerator(self.generator, sparse=self.intervention == "do" or None)
+        family = "kernel" if self.generator == "auto" else self.generator
+        return SmoothGenerator(family, sparse=self.intervention == "do" or None)
 
     def _predict(self, X, mask, features):
         standardised = (X - self._centre) / self._unit

@@ -9,7 +9,7 @@ from skcausal.graphs import check_adjacency
 _CHOICES = {
     "mechanism": ("linear", "mlp"),
     "intervention": ("shift", "do", "scale"),
-    "generator": ("kernel", "linear", "mlp"),
+    "generator": ("auto", "kernel", "linear", "mlp"),
     "solver": ("order", "gradient"),
 }
 
@@ -38,6 +38,22 @@ def check_parameters(model):
     if not (isinstance(model.n_restarts, Integral) and model.n_restarts >= 1):
         raise ValueError(
             f"n_restarts must be an integer of at least 1, found {model.n_restarts!r}."
+        )
+
+
+def check_gradient(model):
+    """Raise for what the solver "gradient" cannot do."""
+    if model.generator == "kernel":
+        raise ValueError(
+            "solver='gradient' trains a generator of its own: set generator to 'auto', 'linear' or "
+            "'mlp', or solver='order'."
+        )
+    if model.adjacency is not None:
+        raise ValueError("adjacency is learned by solver='gradient'; set solver='order'.")
+    if model._fitted_with_mask:
+        raise ValueError(
+            "solver='gradient' infers targets from features; for a mask of known targets set "
+            "solver='order'."
         )
 
 

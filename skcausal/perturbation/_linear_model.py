@@ -103,26 +103,8 @@ class LinearModel:
         log_density : ndarray of shape (n_samples,)
             In nats, of the standardised variables.
         """
-        residual = X - (X @ self.coef + self.intercept)
-        noise = self.noise_variance
-        without = log_normal(residual, noise)
-        if self.kind == "shift":
-            deviation = np.sqrt(noise)
-            shifted = residual - latent.mean * deviation
-            hit = log_normal(shifted, noise * (1.0 + latent.variance))
-        elif self.kind == "do":
-            spread = np.maximum(latent.variance + self.target_variance, 1e-12)
-            hit = log_normal(X - latent.mean, spread)
-        else:
-            # The grid is that of a standard normal variable: it is as fine as the factors vary.
-            deviation = np.sqrt(np.maximum(latent.variance, 0.0))
-            factors = latent.mean[..., None] + deviation[..., None] * _LOG_FACTORS
-            scaled = noise[:, None] * np.exp(2.0 * np.clip(factors, -25.0, 25.0))
-            grid = log_factor_weights(0.0, 1.0) + log_normal(residual[..., None], scaled)
-            hit = np.logaddexp.reduce(grid, axis=-1)
-        with np.errstate(divide="ignore"):
-            log_p, log_not = np.log(latent.probability), np.log1p(-latent.probability)
-        return np.where(skip, 0.0, np.logaddexp(without + log_not, hit + log_p)).sum(axis=1)
+        expected = X @ self.coef + self.intercept
+        return log_density_given_means(X, expected, latent, skip, self)
 
     def sample(self, latent, rng):
         """Draw one standardised row for each row of latent interventions.
@@ -152,6 +134,48 @@ class LinearModel:
             elif self.kind == "do":
                 X[:, j] = np.where(hit[:, j], parameter[:, j], X[:, j])
         return X
+
+
+def log_density_given_means(X, expected, latent, skip, model):
+    """Log density of rows, given the values of all mechanisms.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_variables)
+        Standardised rows.
+    expected : ndarray of shape (n_samples, n_variables)
+        Expectation of every variable given its parents.
+    latent : LatentInterventions
+        What is done to each row, with arrays of the shape of X.
+    skip : ndarray of bool of the shape of X
+        Cells that are given.
+    model : LinearModel or NonlinearModel
+        Whose noise it is.
+
+    Returns
+    -------
+    log_density : ndarray of shape (n_samples,)
+        Sum over variables of the log of a mixture without and with an intervention.
+    """
+    residual, noise = X - expected, model.noise_variance
+    without = log_normal(residual, noise)
+    if model.kind == "shift":
+        deviation = np.sqrt(noise)
+        shifted = residual - latent.mean * deviation
+        hit = log_normal(shifted, noise * (1.0 + latent.variance))
+    elif model.kind == "do":
+        spread = np.maximum(latent.variance + model.target_variance, 1e-12)
+        hit = log_normal(X - latent.mean, spread)
+    else:
+        # The grid is that of a standard normal variable: it is as fine as the factors vary.
+        deviation = np.sqrt(np.maximum(latent.variance, 0.0))
+        factors = latent.mean[..., None] + deviation[..., None] * _LOG_FACTORS
+        scaled = noise[:, None] * np.exp(2.0 * np.clip(factors, -25.0, 25.0))
+        grid = log_factor_weights(0.0, 1.0) + log_normal(residual[..., None], scaled)
+        hit = np.logaddexp.reduce(grid, axis=-1)
+    with np.errstate(divide="ignore"):
+        log_p, log_not = np.log(latent.probability), np.log1p(-latent.probability)
+    return np.where(skip, 0.0, np.logaddexp(without + log_not, hit + log_p)).sum(axis=1)
 
 
 def linear_model(found, kind):

@@ -92,7 +92,8 @@ class MLPGenerator:
         scale = self._parameter_scale
         control = ~features.any(axis=1, keepdims=True)
         probability = np.where(control, 0.0, sigmoid(log_odds.numpy()))
-        variance = np.broadcast_to(log_variance.exp().detach().numpy() * scale**2, probability.shape)
+        variance = log_variance.exp().detach().numpy() * scale**2
+        variance = np.broadcast_to(variance, probability.shape)
         return LatentInterventions(probability, mean.numpy() * scale, variance)
 
     def _tensors(self, features, measurement):
