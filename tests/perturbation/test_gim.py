@@ -377,7 +377,7 @@ class TestErrors:
         [
             ({"mechanism": "tree"}, r"mechanism must be one of 'linear', .*; found 'tree'"),
             ({"intervention": "hard"}, r"intervention must be one of 'shift', 'do', 'scale'; fou"),
-            ({"generator": None}, r"generator must be one of 'kernel', .*; found None"),
+            ({"generator": None}, r"generator must be one of 'auto', .*; found None"),
             ({"solver": "exact"}, r"solver must be one of 'order', .*; found 'exact'"),
             ({"edge_probability": 0.0}, r"edge_probability must be None or a number between 0 an"),
             ({"edge_probability": "low"}, r"between 0 and 1, found 'low'"),
