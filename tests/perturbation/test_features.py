@@ -51,7 +51,11 @@ class TestCheckFeatures:
             (VALUES * [1.0, np.nan], ValueError, r"interventions contains NaN"),
             (VALUES + np.inf, ValueError, r"interventions contains infinity"),
             (VALUES[:, 0], ValueError, r"Expected 2D array"),
-            ([["1mg", "2"]] * 3, ValueError, r"interventions must be numbers, found something else"),
+            (
+                [["1mg", "2"]] * 3,
+                ValueError,
+                r"interventions must be numbers, found something else",
+            ),
         ],
         ids=["sparse", "rows", "columns", "nan", "infinity", "vector", "strings"],
     )
