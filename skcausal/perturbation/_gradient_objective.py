@@ -10,8 +10,7 @@ from skcausal.perturbation._relaxed_graph import threshold_to_dag
 STEPS_PER_EPOCH = 50
 _RELAXED_SHARE = 0.85  # of the steps; the others refine the parameters for the final graph
 _SHARPNESS = (1.0, 5.0)  # of the graph: log odds are multiplied by it, from the first step to last
-_ACYCLICITY = 50.0  # weight of the spectral radius at the end, per row; it grows quadratically
-_ACYCLIC_FROM = 0.5  # share of the relaxed steps without that penalty
+_ACYCLICITY = 10.0  # weight of the spectral radius at the end, per row; it grows quadratically
 _WEIGHT_DECAY = 1e-3
 
 
@@ -74,9 +73,8 @@ class GradientObjective:
     def _graph_penalty(self, model, sharpness, time):
         """Prior of the edges and acyclicity."""
         probabilities = model.edge_probabilities(sharpness)
-        late = max(0.0, (time - _ACYCLIC_FROM) / (1.0 - _ACYCLIC_FROM))
         edges = self.edge_cost / self.n_samples * probabilities.sum()
-        return edges + _ACYCLICITY * late**2 * model.radius(probabilities)
+        return edges + _ACYCLICITY * time**2 * model.radius(probabilities)
 
     def final_graph(self, model):
         """Acyclic graph of the last steps; the first of them fixes it, also for checkpoints."""

@@ -17,7 +17,6 @@ from skcausal.perturbation._relaxed_mechanisms import MECHANISMS
 
 INTERVENTIONS = ("shift", "do", "scale")
 N_HIDDEN = {"linear": (), "mlp": (64,)}
-_EDGE_LOGIT = -1.0  # of all edges before training
 _NEVER = -1e4  # log odds of targets of the control; infinite ones have no gradients
 _SMALLEST_VARIANCE = 1e-4  # of standardised variables
 _SMALLEST_SHIFT_VARIANCE = 0.05
@@ -99,9 +98,7 @@ class JointModel(nn.Module):
     ):
         super().__init__()
         self.intervention = intervention
-        self.edge_logits = nn.Parameter(
-            torch.full((n_variables, n_variables), _EDGE_LOGIT, dtype=dtype)
-        )
+        self.edge_logits = nn.Parameter(torch.zeros(n_variables, n_variables, dtype=dtype))
         self.mechanisms = MECHANISMS[mechanism](n_variables, random, dtype)
         self.generator = TargetGenerator(
             features[1:] if len(features) > 1 else features,
