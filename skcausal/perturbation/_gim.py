@@ -89,7 +89,8 @@ class GenerativeInterventionModel(PerturbationPredictor):
     adjacency_ : ndarray of int8 of shape (n_variables, n_variables)
         The DAG; entry (i, j) = 1 means i -> j.
     edge_probabilities_ : ndarray of shape (n_variables, n_variables)
-        Posterior probability of i -> j at (i, j) by the criterion of Bayes, given the order.
+        Posterior probability of i -> j at (i, j) by the criterion of Bayes, given the order; for a
+        graph that was given, how well the data support each of its edges.
     order_ : ndarray of int of shape (n_variables,)
         A causal order of the variables.
     coef_ : ndarray of shape (n_variables, n_variables)
@@ -122,6 +123,20 @@ class GenerativeInterventionModel(PerturbationPredictor):
         Number of features of a perturbation.
     perturbation_feature_names_in_ : ndarray of shape (n_features,)
         Their names, if `interventions` in `fit` had string column names.
+
+    Notes
+    -----
+    Let T be the targets of a context and m its rows. As targets are independent given the features,
+    ``p(m | features) = prod_j [(1 - p_j) p(m_j | parents) + p_j p(m_j | parents, hit)]``, each
+    factor with the parameter of the intervention integrated out: no sum over sets of targets is
+    left. Shift interventions keep the covariance inside contexts, which therefore determines the
+    mechanisms along an order; the order is that under which the shifts are sparsest.
+
+    Given rows in part, `predict` returns the best linear prediction under the distribution of the
+    row's perturbation, latent interventions integrated over.
+
+    A feature that was 0 in all of training tells nothing: a perturbation that has no other one is
+    predicted to do nothing.
 
     References
     ----------
