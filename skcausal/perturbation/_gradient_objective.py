@@ -10,7 +10,7 @@ from skcausal.perturbation._relaxed_graph import threshold_to_dag
 STEPS_PER_EPOCH = 50
 _RELAXED_SHARE = 0.85  # of the steps; the others refine the parameters for the final graph
 _SHARPNESS = (1.0, 5.0)  # of the graph: log odds are multiplied by it, from the first step to last
-_ACYCLICITY = 10.0  # weight of the spectral radius at the end, per row; it grows quadratically
+_ACYCLICITY = 50.0  # weight of the spectral radius at the end, per row; it grows quadratically
 _WEIGHT_DECAY = 1e-3
 
 
