@@ -281,19 +281,40 @@ class GenerativeInterventionModel(PerturbationPredictor):
 
     def _fit_by_order(self, X, contexts, standardised, groups):
         """Search for the graph, then learn the generator."""
+        adjacency = known_adjacency(self)
+        log_odds = edge_log_odds(self.edge_probability, X.shape[1])
         found = solve_by_order(
             standardised,
             self.intervention,
-            edge_log_odds=edge_log_odds(self.edge_probability, X.shape[1]),
+            edge_log_odds=log_odds,
             target_log_odds=log_odds_or_none(self.target_probability),
             known_targets=contexts.features != 0 if self._fitted_with_mask else None,
-            adjacency=known_adjacency(self),
+            adjacency=adjacency,
             n_restarts=self.n_restarts,
             rng=check_random_state(self.random_state),
         )
-        self._model = linear_model(found, self.intervention)
-        self._set_graph(adjacency_of(found.mechanisms), sigmoid(found.edge_log_odds), self._model)
-        self._fit_generator(found, contexts, groups)
+        if self.mechanism == "mlp":
+            from skcausal.perturbation._mlp_solver import solve_with_networks
+
+            solution = solve_with_networks(
+                found,
+                (X - self._centre) / self._unit,
+                standardised,
+                log_odds=log_odds,
+                adjacency=adjacency,
+                learn_odds=self.target_probability is None and not self._fitted_with_mask,
+                model=self,
+            )
+            self._model = solution.model
+            self._set_graph(solution.adjacency, solution.edge_probabilities, solution)
+            measurement, q = solution.measurement, solution.target_probability
+        else:
+            self._model = linear_model(found, self.intervention)
+            edge_probabilities = sigmoid(found.edge_log_odds)
+            self._set_graph(adjacency_of(found.mechanisms), edge_probabilities, self._model)
+            measurement = found.likelihood.measure(found.mechanisms).without_control()
+            q = found.target_probability[1:]
+        self._fit_generator(measurement, q, contexts, groups)
 
     def _fit_by_gradient(self, X, contexts, standardised):
         """Learn everything at once, by gradient descent."""
@@ -318,23 +339,20 @@ class GenerativeInterventionModel(PerturbationPredictor):
         self.intercept_ = expected - self._centre @ self.coef_
         self.noise_scale_ = self._unit * np.sqrt(self._model.noise_variance)
 
-    def _fit_generator(self, found, contexts, groups):
+    def _fit_generator(self, measurement, q, contexts, groups):
         """Alternate between the generator and the posterior of the targets."""
         shape = contexts.means.shape
-        q, parameter = np.zeros(shape), np.zeros(shape)
+        self.intervention_targets_, parameter = np.zeros(shape), np.zeros(shape)
         self.generator_ = None
         if len(contexts.features) > 1:
-            measurement = found.likelihood.measure(found.mechanisms).without_control()
-            q[1:] = found.target_probability[1:]
             self.generator_ = self._make_generator()
+            features, n_rows = contexts.features[1:], contexts.n_rows[1:]
             for _ in range(_N_ROUNDS):
-                self.generator_.fit(
-                    contexts.features[1:], contexts.n_rows[1:], groups, q[1:], measurement
-                )
+                self.generator_.fit(features, n_rows, groups, q, measurement)
                 prior = self.generator_.left_out()
-                q[1:] = prior.posterior(measurement)
+                q = prior.posterior(measurement)
+            self.intervention_targets_[1:] = q
             parameter[1:] = prior.posterior_mean(measurement)
-        self.intervention_targets_ = q
         self.intervention_shifts_ = self._in_units_of_X(parameter)
 
     def _make_generator(self):

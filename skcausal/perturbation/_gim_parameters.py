@@ -31,6 +31,11 @@ def check_parameters(model):
         if getattr(model, name) not in choices:
             listed = ", ".join(map(repr, choices))
             raise ValueError(f"{name} must be one of {listed}; found {getattr(model, name)!r}.")
+    if model.solver == "order" and model.mechanism == "mlp" and model.intervention != "shift":
+        raise ValueError(
+            f"mechanism='mlp' with intervention={model.intervention!r} needs solver='gradient': "
+            "the search over orders has perceptrons for intervention='shift' only."
+        )
     for name in ("edge_probability", "target_probability"):
         value = getattr(model, name)
         if value is not None and not (isinstance(value, Real) and 0 < value < 1):

@@ -11,7 +11,7 @@ from skcausal.perturbation._gradient import fit_by_gradient
 from skcausal.perturbation._gradient_fit import GradientFit
 from skcausal.perturbation._latent import LatentInterventions
 from skcausal.perturbation._linear_model import LinearModel
-from skcausal.perturbation._nonlinear_model import NonlinearModel, depth_of
+from skcausal.perturbation._nonlinear_model import NonlinearModel, PropagateInRounds, depth_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,8 @@ def solve_by_gradient(model, X, contexts):
             fit.coef * fit.adjacency, fit.intercept, noise[0], order, noise[1], target_variance
         )
     else:
-        causal = NonlinearModel(fit.expect, depth_of(fit.adjacency), *noise, target_variance)
+        propagate = PropagateInRounds(fit.expect, depth_of(fit.adjacency) + 1)
+        causal = NonlinearModel(fit.expect, propagate, *noise, target_variance)
     return GradientSolution(
         adjacency=fit.adjacency,
         edge_probabilities=fit.edge_probabilities,

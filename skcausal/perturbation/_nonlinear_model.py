@@ -8,7 +8,7 @@ import numpy as np
 from skcausal.perturbation._linear_model import draw_interventions, log_density_given_means
 
 # Draws behind the moments of a context, and rows that are propagated at once.
-_N_DRAWS = 500
+_N_DRAWS = 2000
 _ROWS_AT_ONCE = 50_000
 
 
@@ -20,14 +20,15 @@ class NonlinearModel:
     ----------
     expect : callable
         ``expect(X)`` returns the values f (n_samples, n_variables) of all mechanisms at rows X.
-    depth : int
-        Number of edges of the longest directed path.
+    propagate : callable
+        ``propagate(source, targets, values)`` solves the equations of rows: the source is added to
+        the mechanisms, targets are set to values; all have the shape (n_samples, n_variables).
     noise_variance, kind, target_variance : object
         As for :class:`LinearModel`.
     """
 
     expect: Callable[[np.ndarray], np.ndarray]
-    depth: int
+    propagate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     noise_variance: np.ndarray
     kind: str
     target_variance: np.ndarray
@@ -35,8 +36,8 @@ class NonlinearModel:
     def moments(self, latent):
         """Return the means and covariances of all variables; see :class:`LinearModel`.
 
-        They are those of 500 draws, the same random numbers for all contexts: so a context has the
-        same moments whatever others are asked for, and differences between contexts are smooth.
+        They are those of 2,000 draws, the same random numbers for all contexts: so a context has
+        the same moments whatever others are asked for, and differences between contexts are smooth.
         """
         n_contexts, n_variables = latent.probability.shape
         mean = np.empty((n_contexts, n_variables))
@@ -57,7 +58,7 @@ class NonlinearModel:
     def sample(self, latent, rng):
         """Draw one standardised row for each row of latent interventions."""
         hit, parameter, noise = draw_interventions(latent, self.target_variance, rng)
-        return self._propagate(hit, parameter, noise)
+        return self._solve(hit, parameter, noise)
 
     def _draw_contexts(self, latent):
         """Draws (n_contexts, n_draws, n_variables) with common random numbers."""
@@ -73,10 +74,10 @@ class NonlinearModel:
         parameter = latent.mean[:, None] + spread[:, None] * normal
         shape = (n_contexts * _N_DRAWS, n_variables)
         noise = np.broadcast_to(noise, hit.shape).reshape(shape)
-        X = self._propagate(hit.reshape(shape), parameter.reshape(shape), noise)
+        X = self._solve(hit.reshape(shape), parameter.reshape(shape), noise)
         return X.reshape(n_contexts, _N_DRAWS, n_variables)
 
-    def _propagate(self, hit, parameter, noise):
+    def _solve(self, hit, parameter, noise):
         """Solve the equations of rows, for given targets, parameters and standard noise."""
         deviation = np.sqrt(self.noise_variance)
         if self.kind == "scale":
@@ -84,12 +85,31 @@ class NonlinearModel:
         source = noise * deviation
         if self.kind == "shift":
             source = source + np.where(hit, parameter * deviation, 0.0)
-        X = np.zeros(hit.shape)
-        # After k rounds all variables with ancestors at most k - 1 edges away are final.
-        for _ in range(self.depth + 1):
-            X = self.expect(X) + source
-            if self.kind == "do":
-                X = np.where(hit, parameter, X)
+        targets = hit if self.kind == "do" else np.zeros_like(hit)
+        return self.propagate(source, targets, parameter)
+
+
+@dataclass(frozen=True, eq=False)
+class PropagateInRounds:
+    """A `propagate` for :class:`NonlinearModel` that evaluates all mechanisms at once.
+
+    Parameters
+    ----------
+    expect : callable
+        The mechanisms.
+    n_rounds : int
+        Number of rounds: after round k all variables with ancestors fewer than k edges away are
+        final.
+    """
+
+    expect: Callable[[np.ndarray], np.ndarray]
+    n_rounds: int
+
+    def __call__(self, source, targets, values):
+        """Solve the equations of rows (n_samples, n_variables)."""
+        X = np.zeros(source.shape)
+        for _ in range(self.n_rounds):
+            X = np.where(targets, values, self.expect(X) + source)
         return X
 
 
