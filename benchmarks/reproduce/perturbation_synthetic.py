@@ -1,7 +1,7 @@
 """Graphs, targets and predictions of generative intervention models on dose-response tasks.
 
 OMP_NUM_THREADS=1 python benchmarks/reproduce/perturbation_synthetic.py --problem shift
-Problems: shift, do, scale, nonlinear, prediction, size, rows, gradient.
+Problems: shift, do, networks, fourier, prediction, size, rows, gradient.
 """
 
 import argparse
@@ -112,27 +112,24 @@ def compare_structure(kind, seeds, n_variables=20):
                 } | structure(model, data)
 
 
-def compare_nonlinear(seeds):
-    """Random networks: linear mechanisms, perceptrons, and the causal baseline."""
+def compare_nonlinear(mechanism, seeds):
+    """Random nonlinear systems: linear mechanisms, perceptrons, and the causal baseline."""
     for seed in seeds:
-        for mechanism in ("mlp", "fourier"):
-            systems = NonlinearPrior(20, mechanism=mechanism, edges_per_variable=2.0)
-            data = make_dose_response(
-                DoseResponsePrior(systems, features="mixed"), random_state=seed
-            )
-            models = {
-                "GIM, linear": GenerativeInterventionModel(random_state=seed),
-                "GIM, mlp": GenerativeInterventionModel("mlp", random_state=seed),
-                "UT-IGSP": UnknownTargetIGSP(random_state=seed),
-            }
-            for name, model in models.items():
-                model, seconds = fit(model, data)
-                yield {
-                    "problem": f"nonlinear, {mechanism}",
-                    "learner": name,
-                    "seed": seed,
-                    "seconds": seconds,
-                } | structure(model, data)
+        systems = NonlinearPrior(20, mechanism=mechanism, edges_per_variable=2.0)
+        data = make_dose_response(DoseResponsePrior(systems, features="mixed"), random_state=seed)
+        models = {
+            "GIM, linear": GenerativeInterventionModel(random_state=seed),
+            "GIM, mlp": GenerativeInterventionModel("mlp", random_state=seed),
+            "UT-IGSP": UnknownTargetIGSP(random_state=seed),
+        }
+        for name, model in models.items():
+            model, seconds = fit(model, data)
+            yield {
+                "problem": mechanism,
+                "learner": name,
+                "seed": seed,
+                "seconds": seconds,
+            } | structure(model, data)
 
 
 def compare_prediction(seeds):
@@ -218,7 +215,8 @@ def compare_gradient(seeds):
 PROBLEMS = {
     "shift": lambda seeds: compare_structure("shift", seeds),
     "do": lambda seeds: compare_structure("do", seeds),
-    "nonlinear": compare_nonlinear,
+    "networks": lambda seeds: compare_nonlinear("mlp", seeds),
+    "fourier": lambda seeds: compare_nonlinear("fourier", seeds),
     "prediction": compare_prediction,
     "size": compare_sizes,
     "rows": compare_rows,
