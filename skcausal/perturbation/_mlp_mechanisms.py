@@ -28,7 +28,7 @@ class MLPMechanisms(nn.Module):
     adjacency : ndarray of shape (n_variables, n_variables)
         The graph, acyclic: entry (i, j) nonzero means i -> j.
     centre, scale : ndarray of shape (n_variables,)
-        Subtracted from, and divided by, where a variable is an input.
+        Typical value and deviation of the variables, for the scale of inputs and outputs.
     hidden : sequence of int
         Units of the hidden layers.
     generators : sequence of torch.Generator
@@ -52,6 +52,8 @@ class MLPMechanisms(nn.Module):
         self.register_buffer("parents", torch.tensor(parents))
         self.register_buffer("centre", torch.tensor(centre[parents], dtype=dtype))
         self.register_buffer("factor", torch.tensor(present / scale[parents], dtype=dtype))
+        self.register_buffer("offset", torch.tensor(centre[:, None, None], dtype=dtype))
+        self.register_buffer("unit", torch.tensor(scale[:, None, None], dtype=dtype))
         self.generations = generations_of(adjacency)
         self.prior = None
         n_variables = len(adjacency)
@@ -83,7 +85,7 @@ class MLPMechanisms(nn.Module):
         Z = Z.transpose(0, 1)
         parameters = {name: p[variables] for name, p in self.network.named_parameters()}
         f = functional_call(self.network, parameters, (Z,)) + Z @ self.linear[variables]
-        return f[..., 0].T
+        return (self.offset[variables] + self.unit[variables] * f)[..., 0].T
 
     def forward(self, batch):
         """Minus the log marginal likelihood of the rows of contexts; see :func:`log_marginal`.

@@ -68,7 +68,9 @@ def fit_shifted_ridge(scatter, means, n_rows, log_odds, shift_variance, n_flat, 
         spike = log_normal(residuals, variance / n_rows) + log_sigmoid(-log_odds)
         slab = log_normal(residuals, variance * (1.0 / n_rows + shift_variance))
         slab = slab + log_sigmoid(log_odds)
-        log_evidence = -0.5 * (n_within * np.log(2.0 * np.pi * variance) + within / variance)
+        # The density of the rows given the means of their contexts, and that of the means.
+        logs = n_within * np.log(2.0 * np.pi * variance) + np.log(n_rows).sum()
+        log_evidence = -0.5 * (logs + within / variance)
         log_evidence += np.logaddexp(spike, slab).sum()
         log_evidence -= 0.5 * (precision @ coef**2) / variance
         log_evidence -= np.log(np.diag(factor)).sum() - 0.5 * np.log(precision).sum()
