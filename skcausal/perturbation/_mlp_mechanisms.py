@@ -21,7 +21,7 @@ class MLPMechanisms(nn.Module):
     """Structural equations ``x_j = f_j(parents) + e_j`` of standardised variables.
 
     Each ``f_j`` is a linear function plus a perceptron. All variables are evaluated as one; every
-    parameter has the variable as its leading axis.
+    parameter has the variable as its leading axis. Before training, all f are constant.
 
     Parameters
     ----------
@@ -57,8 +57,11 @@ class MLPMechanisms(nn.Module):
         self.generations = generations_of(adjacency)
         self.prior = None
         n_variables = len(adjacency)
-        self.network = MemberMLP((n_inputs, *hidden, 1), generators, activation="tanh", dtype=dtype)
-        self.linear = nn.Parameter(torch.zeros(n_variables, n_inputs, 1, dtype=dtype))
+        self.units = MemberMLP(
+            (n_inputs, *hidden), generators, activation="tanh", activate_last=True, dtype=dtype
+        )
+        n_regressors = 1 + n_inputs + hidden[-1]
+        self.linear = nn.Parameter(torch.zeros(n_variables, n_regressors, 1, dtype=dtype))
         self.log_variance = nn.Parameter(torch.zeros(n_variables, dtype=dtype))
 
     @property
@@ -81,11 +84,27 @@ class MLPMechanisms(nn.Module):
         f : Tensor of shape (n_samples, n)
             Expectations of the variables given their parents.
         """
+        f = self.regressors(X, variables) @ self.linear[variables]
+        return (self.offset[variables] + self.unit[variables] * f)[..., 0].T
+
+    def regressors(self, X, variables=slice(None)):
+        """Evaluate what mechanisms are linear in: 1, the parents, the units of the last layer.
+
+        Parameters
+        ----------
+        X, variables : object
+            As for :meth:`values`.
+
+        Returns
+        -------
+        regressors : Tensor of shape (n, n_samples, 1 + n_inputs + n_units)
+            The regressors of each variable.
+        """
         Z = (X[:, self.parents[variables]] - self.centre[variables]) * self.factor[variables]
         Z = Z.transpose(0, 1)
-        parameters = {name: p[variables] for name, p in self.network.named_parameters()}
-        f = functional_call(self.network, parameters, (Z,)) + Z @ self.linear[variables]
-        return (self.offset[variables] + self.unit[variables] * f)[..., 0].T
+        parameters = {name: p[variables] for name, p in self.units.named_parameters()}
+        H = functional_call(self.units, parameters, (Z,))
+        return torch.cat([torch.ones_like(Z[..., :1]), Z, H], dim=-1)
 
     def forward(self, batch):
         """Minus the log marginal likelihood of the rows of contexts; see :func:`log_marginal`.

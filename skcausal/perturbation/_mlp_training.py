@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 
@@ -11,17 +10,17 @@ import torch
 from sklearn.utils import check_random_state
 
 from skcausal.nn import resolve_device, resolve_dtype, train, warmup_cosine
-from skcausal.perturbation._contexts import sum_by_group
 from skcausal.perturbation._linear_mechanisms import odds_of_contexts
 from skcausal.perturbation._mlp_mechanisms import MLPMechanisms
+from skcausal.perturbation._shifted_ridge import fit_shifted_ridge, moments_of_rows
 from skcausal.perturbation._spike_slab import fit_spike_slab
 
 _LEARNING_RATE = 0.02
 _N_BATCHES = 20
 # One row in so many validates.
 _N_FOLDS = 10
-# Alternations between noise variances and the prior of shifts, the mechanisms being given.
-_N_ALTERNATIONS = 10
+# Alternations between the outputs and the prior of the shifts, after training.
+_N_ALTERNATIONS = 2
 
 
 def fit_mlp_mechanisms(
@@ -31,7 +30,7 @@ def fit_mlp_mechanisms(
     prior,
     *,
     hidden=(32, 32),
-    max_epochs=60,
+    max_epochs=100,
     learn_odds=True,
     random_state=None,
     device="cpu",
@@ -53,7 +52,7 @@ def fit_mlp_mechanisms(
         Prior of the shifts, in units of the noise.
     hidden : sequence of int, default=(32, 32)
         Units of the hidden layers.
-    max_epochs : int, default=60
+    max_epochs : int, default=100
         Number of epochs, of 20 steps each. Every variable keeps the weights of the epoch that was
         best on a tenth of the rows.
     learn_odds : bool, default=True
@@ -72,8 +71,7 @@ def fit_mlp_mechanisms(
     Returns
     -------
     mechanisms : MLPMechanisms
-        Trained, with variances of the noise and the prior at the maximum likelihood given the
-        functions.
+        Trained, and then brought to the highest evidence given the hidden units.
     """
     rng = check_random_state(random_state)
     device, dtype = resolve_device(device), resolve_dtype(dtype)
@@ -179,24 +177,51 @@ def _held_out(n_samples, rng):
     return validates
 
 
-def _settle(module, X, contexts, prior, learn_odds):
-    """Estimate the variances of the noise, and the prior of the shifts, given the functions."""
-    n_rows = contexts.n_rows[:, None].astype(float)
-    residuals = X - module.expect(X)
-    means = sum_by_group(residuals, contexts.context_of_row, len(n_rows)) / n_rows
-    within = ((residuals - means[contexts.context_of_row]) ** 2).sum(axis=0)
-    floor = 1e-9 * (X**2).mean(axis=0) + 1e-12
-    variance = module.noise_variance
-    for _ in range(_N_ALTERNATIONS):
-        z = means / np.sqrt(variance)
-        if len(z) > 1:
-            prior = fit_spike_slab(z[1:], 1.0 / n_rows[1:], prior, learn_odds=learn_odds)
-        q = np.zeros(z.shape)
-        q[1:] = prior.posterior(z[1:], 1.0 / n_rows[1:])
-        weights = n_rows * (1.0 - q + q / (1.0 + n_rows * prior.variance))
-        variance = (within + (weights * means**2).sum(axis=0)) / n_rows.sum()
-        variance = np.maximum(variance, floor)
+def solve_outputs(module, X, contexts, prior):
+    """Fit what mechanisms are linear in, and the variances of the noise, at the highest evidence.
+
+    Given the units of the hidden layers, these are Bayesian regressions with latent shifts.
+
+    Parameters
+    ----------
+    module : MLPMechanisms
+        Changed in place.
+    X : ndarray of shape (n_samples, n_variables)
+        Standardised rows.
+    contexts : Contexts
+        The contexts that they belong to.
+    prior : SpikeSlab
+        Prior of the shifts, in units of the noise.
+    """
+    n_rows = contexts.n_rows.astype(float)
+    log_odds = odds_of_contexts(prior.log_odds, *contexts.means.shape)
+    n_flat = 1 + module.parents.shape[1]
+    order = np.argsort(contexts.context_of_row, kind="stable")
+    context = contexts.context_of_row[order]
     with torch.no_grad():
-        module.log_variance.copy_(torch.tensor(np.log(variance)))
-    module.prior = copy.copy(prior)
+        rows = torch.as_tensor(X[order]).to(module.linear)
+        for j in range(X.shape[1]):
+            regressors = module.regressors(rows, [j])[0].cpu().double().numpy()
+            unit, offset = float(module.unit[j]), float(module.offset[j])
+            columns = np.column_stack([regressors, (X[order, j] - offset) / unit])
+            coef, _, variance, *_ = fit_shifted_ridge(
+                *moments_of_rows(columns, context, n_rows),
+                n_rows,
+                log_odds[:, j],
+                prior.variance,
+                n_flat,
+                np.ones(len(n_rows)),
+            )
+            module.linear[j, :, 0] = torch.tensor(coef)
+            module.log_variance[j] = math.log(variance * unit**2)
+
+
+def _settle(module, X, contexts, prior, learn_odds):
+    """Fit the outputs, the variances of the noise and the prior of the shifts to each other."""
+    for _ in range(_N_ALTERNATIONS):
+        solve_outputs(module, X, contexts, prior)
+        measured = module.measure(X, contexts).without_control()
+        if measured.values.size:
+            prior = fit_spike_slab(measured.values, measured.noise, prior, learn_odds=learn_odds)
+    module.prior = prior
     return module

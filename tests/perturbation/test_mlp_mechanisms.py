@@ -34,15 +34,13 @@ def random_module(seed=0, dtype=torch.float64):
 def value_of(module, j, x):
     """Mechanism j at a single row, written out."""
     parents = np.flatnonzero(ADJACENCY[:, j])
-    n_inputs = module.linear.shape[1]
-    z = np.zeros(n_inputs)
+    z = np.zeros(module.parents.shape[1])
     z[: len(parents)] = ((x - CENTRE) / SCALE)[parents]
-    value = z @ module.linear[j, :, 0].detach().numpy()
-    layers = list(zip(module.network.weights, module.network.biases))
-    for depth, (weight, bias) in enumerate(layers):
-        z = z @ weight[j].detach().numpy() + bias[j, 0].detach().numpy()
-        z = np.tanh(z) if depth < len(layers) - 1 else z
-    return CENTRE[j] + SCALE[j] * (value + z[0])
+    h = z
+    for weight, bias in zip(module.units.weights, module.units.biases):
+        h = np.tanh(h @ weight[j].detach().numpy() + bias[j, 0].detach().numpy())
+    output = module.linear[j, :, 0].detach().numpy()
+    return CENTRE[j] + SCALE[j] * (np.concatenate([[1.0], z, h]) @ output)
 
 
 def test_values_are_those_of_one_perceptron_per_variable():
@@ -51,6 +49,8 @@ def test_values_are_those_of_one_perceptron_per_variable():
     np.testing.assert_allclose(module.expect(X), expected)
     some = module.values(torch.tensor(X), torch.tensor([3, 1])).detach().numpy()
     np.testing.assert_allclose(some, np.array(expected)[:, [3, 1]])
+    regressors = module.regressors(torch.tensor(X), [2])
+    np.testing.assert_array_equal(regressors[0, :, : 1 + 3].detach(), [[1.0, 0.0, 0.0, 0.0]] * 6)
 
 
 def test_only_parents_matter():

@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from skcausal.perturbation._contexts import summarise_contexts
-from skcausal.perturbation._mlp_training import _grouped, _GroupedRows, fit_mlp_mechanisms
+from skcausal.perturbation._mlp_training import (
+    _grouped,
+    _GroupedRows,
+    fit_mlp_mechanisms,
+    solve_outputs,
+)
 from skcausal.perturbation._spike_slab import SpikeSlab
 
 ADJACENCY = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
@@ -35,7 +40,7 @@ def fit(X, contexts, **options):
 
 def test_the_function_the_noise_and_the_targets_are_learned():
     X, contexts, shift = screen(1, shuffled=True)
-    module = fit(X, contexts, hidden=(16, 16), max_epochs=30)
+    module = fit(X, contexts, hidden=(16, 16), max_epochs=60)
     truth = np.tanh(2.0 * X[:, 0]) + 0.5 * X[:, 1] ** 2
     error = module.expect(X)[:, 2] - truth
     assert (error**2).mean() < 0.5 * 0.3**2
@@ -107,6 +112,23 @@ def test_few_contexts_and_rows_will_do(n_contexts):
     module = fit(X, contexts, max_epochs=2)
     assert np.isfinite(module.expect(X)).all()
     assert module.target_probability(X, contexts).shape == (n_contexts + 1, 3)
+
+
+def test_outputs_are_solved_for_in_the_units_of_the_variables():
+    X, contexts, shift = screen(1, shuffled=True)
+    module = fit(X, contexts, max_epochs=4, dtype="float64")
+    known = SpikeSlab(np.where(shift[1:] != 0, np.inf, -np.inf), 10.0)
+    batch = _grouped(X, contexts.context_of_row, known, contexts, "cpu", torch.float64).all()
+    with torch.no_grad():
+        module.linear += 0.01
+        before = module(batch).numpy()
+        solve_outputs(module, X, contexts, known)
+        assert (module(batch).numpy() < before).all()
+        # Nothing is left for a step of gradient descent, up to the priors of the weights.
+    loss = module(batch).sum()
+    loss.backward()
+    assert module.linear.grad[:, 0].abs().max() < 0.02
+    assert module.log_variance.grad.abs().max() < 0.02
 
 
 def test_batches_hold_every_row_once_and_whole_contexts():
