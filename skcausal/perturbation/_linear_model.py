@@ -86,6 +86,18 @@ class LinearModel:
             covariance[:, j, j] = np.maximum(variance, 0.0)
         return mean, covariance
 
+    def mean(self, latent):
+        """Return the means of :meth:`moments` alone: without memory for covariances."""
+        mean = np.zeros(latent.probability.shape)
+        for j in self.order:
+            p, mu = latent.probability[:, j], latent.mean[:, j]
+            mean[:, j] = mean @ self.coef[:, j] + self.intercept[j]
+            if self.kind == "do":
+                mean[:, j] = (1.0 - p) * mean[:, j] + p * mu
+            elif self.kind == "shift":
+                mean[:, j] += p * mu * np.sqrt(self.noise_variance[j])
+        return mean
+
     def log_density(self, X, latent, skip):
         """Return the log density of rows, each with latent interventions of its own.
 

@@ -109,7 +109,7 @@ def solve_with_networks(found, X, contexts, *, log_odds, adjacency, learn_odds, 
 
 def _mean_derivatives(module, X):
     """Differentiate mechanism j by variable i, averaged over rows: entry (i, j)."""
-    rows = torch.as_tensor(X).to(module.linear).requires_grad_()
+    rows = torch.as_tensor(X).to(next(module.parameters())).requires_grad_()
     sums = module.values(rows).sum(dim=0)
     columns = [torch.autograd.grad(total, rows, retain_graph=True)[0].mean(dim=0) for total in sums]
     return torch.stack(columns, dim=1).cpu().double().numpy()

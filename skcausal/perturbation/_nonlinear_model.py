@@ -51,6 +51,10 @@ class NonlinearModel:
             covariance[part] = deviation.swapaxes(1, 2) @ deviation / _N_DRAWS
         return mean, covariance
 
+    def mean(self, latent):
+        """Return the means of :meth:`moments` alone."""
+        return self.moments(latent)[0]
+
     def log_density(self, X, latent, skip):
         """Return the log density of rows; see :class:`LinearModel`."""
         return log_density_given_means(X, self.expect(X), latent, skip, self)

@@ -88,6 +88,7 @@ class TestMoments:
     def test_mixture_over_sets_of_targets(self, kind, seed):
         model, latent = random_model(kind, seed), random_latent(3, seed)
         mean, covariance = model.moments(latent)
+        np.testing.assert_allclose(model.mean(latent), mean, rtol=1e-12, atol=1e-12)
         for k in range(3):
             first, second = np.zeros(D), np.zeros((D, D))
             for targets, weight in sets_of_targets(latent.probability[k]):
