@@ -270,6 +270,8 @@ class GenerativeInterventionModel(PerturbationPredictor):
         return compute_finite(lambda Z: Z * self._unit + self._centre, drawn, what="samples")
 
     def _fit(self, X, mask, features, regimes):
+        # A fit that fails or is interrupted leaves no mixture of two models behind.
+        self._complete = False
         check_parameters(self)
         contexts = summarise_contexts(X, features, separately=self.intervention != "shift")
         groups = _groups_of_contexts(contexts, regimes)
@@ -279,6 +281,10 @@ class GenerativeInterventionModel(PerturbationPredictor):
             self._fit_by_gradient(X, contexts, standardised)
         else:
             self._fit_by_order(X, contexts, standardised, groups)
+        self._complete = True
+
+    def __sklearn_is_fitted__(self):
+        return getattr(self, "_complete", False)
 
     def _fit_by_order(self, X, contexts, standardised, groups):
         """Search for the graph, then learn the generator."""

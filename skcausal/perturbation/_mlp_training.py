@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -101,10 +102,19 @@ def fit_mlp_mechanisms(
         schedule=warmup_cosine(n_steps),
         validation_loss=(lambda module: module(held_out.all())) if len(held_out.X) else None,
         checkpoint=checkpoint,
+        fingerprint=_fingerprint(X, contexts, adjacency, prior, hidden, max_epochs, seeds, dtype),
         verbose=verbose,
         description="mechanisms",
     )
     return _settle(module, X, contexts, prior, learn_odds)
+
+
+def _fingerprint(X, contexts, adjacency, prior, *settings):
+    """Hash of all that determines the result of a training."""
+    digest = hashlib.sha256(f"{settings} {prior.variance}".encode())
+    for array in (X, contexts.context_of_row, adjacency, prior.log_odds):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from skcausal.perturbation import GenerativeInterventionModel
 
@@ -107,6 +108,20 @@ def test_combinations_that_do_not_exist(parameters, message, data):
     X, interventions = data
     with pytest.raises(ValueError, match=message):
         GenerativeInterventionModel(**parameters).fit(X, interventions=interventions)
+
+
+def test_a_fit_that_fails_leaves_no_model(data, monkeypatch):
+    X, interventions = data
+    model = GenerativeInterventionModel(generator="linear").fit(X, interventions=interventions)
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GenerativeInterventionModel, "_fit_generator", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, interventions=interventions)
+    with pytest.raises(NotFittedError):
+        model.predict(X, interventions=interventions)
 
 
 def test_known_targets_are_not_for_gradient_descent(data):

@@ -104,6 +104,8 @@ def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
     assert path.exists()
     resumed = fit(X, contexts, max_epochs=4, checkpoint=path)
     np.testing.assert_array_equal(resumed.expect(X), expected)
+    with pytest.raises(ValueError, match="checkpoint"):
+        fit(X + 1.0, contexts, max_epochs=4, checkpoint=path)
 
 
 @pytest.mark.parametrize("n_contexts", [0, 1])
