@@ -95,7 +95,7 @@ def learners(kind, seed):
 
 
 def compare_structure(kind, seeds, n_variables=20):
-    """Structure learned from shifts, hard interventions or changes of the noise."""
+    """Structure learned from shifts or from hard interventions."""
     simulated = {"shift": "shift", "do": "hard"}[kind]
     for seed in seeds:
         for features in ("mixed", "raw"):
@@ -225,14 +225,9 @@ PROBLEMS = {
 
 
 def summary(lines):
-    """Medians over seeds, and the worst and best of the main columns."""
-    keys = [
-        column
-        for column in lines
-        if column != "seed"
-        and (lines[column].dtype == object or column in ("n_variables", "n_rows"))
-    ]
-    keys = keys or [c for c in lines if not pd.api.types.is_numeric_dtype(lines[c])]
+    """Medians over seeds."""
+    given = ("problem", "features", "learner", "solver", "n_variables", "n_rows")
+    keys = [column for column in given if column in lines]
     return lines.drop(columns="seed").groupby(keys, sort=False).median().reset_index()
 
 

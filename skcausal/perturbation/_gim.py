@@ -234,7 +234,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
         """
         X, mask, features = self._check_rows(X, interventions, "score_samples", allow_nan=False)
         standardised = (X - self._centre) / self._unit
-        set_by_mask = mask & (self.intervention == "do")
+        set_by_mask = mask & (self._model.kind == "do")
         latent = self._latent_rows(standardised, set_by_mask, features)
 
         def log_density(standardised):
@@ -264,7 +264,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
             perturbation touches most variables a little, they scatter more than real rows do.
         """
         mask, features, values = self._check_sample_query(n_samples, interventions, X)
-        set_by_mask = mask & (self.intervention == "do")
+        set_by_mask = mask & (self._model.kind == "do")
         latent = self._latent_rows((values - self._centre) / self._unit, set_by_mask, features)
         drawn = self._model.sample(latent, check_random_state(random_state))
         return compute_finite(lambda Z: Z * self._unit + self._centre, drawn, what="samples")
@@ -272,6 +272,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
     def _fit(self, X, mask, features, regimes):
         # A fit that fails or is interrupted leaves no mixture of two models behind.
         self._complete = False
+        self.__dict__.pop("loss_curve_", None)
         check_parameters(self)
         contexts = summarise_contexts(X, features, separately=self.intervention != "shift")
         groups = _groups_of_contexts(contexts, regimes)
@@ -375,7 +376,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
 
     def _predict(self, X, mask, features):
         standardised = (X - self._centre) / self._unit
-        set_by_mask = mask & (self.intervention == "do")
+        set_by_mask = mask & (self._model.kind == "do")
         if set_by_mask.any():
             # Values that are set differ from row to row.
             latent = self._latent_rows(standardised, set_by_mask, features)
@@ -418,9 +419,9 @@ class GenerativeInterventionModel(PerturbationPredictor):
 
     def _in_units_of_X(self, parameter):
         """Shifts or do-values of standardised variables in the units of X; factors of the noise."""
-        if self.intervention == "shift":
+        if self._model.kind == "shift":
             return parameter * self.noise_scale_
-        if self.intervention == "do":
+        if self._model.kind == "do":
             return parameter * self._unit + self._centre
         return np.exp(parameter)
 

@@ -13,7 +13,6 @@ from skcausal.perturbation._kernels import (
     minimise,
 )
 
-FAMILIES = ("linear", "kernel")
 # Noise per unit of signal, from which each output takes its own.
 _NOISE_RATIOS = np.logspace(-4, 4, 33)
 # Hyperparameters are learned from at most so many contexts: the cost grows with their cube.

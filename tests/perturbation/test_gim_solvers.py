@@ -110,6 +110,19 @@ def test_combinations_that_do_not_exist(parameters, message, data):
         GenerativeInterventionModel(**parameters).fit(X, interventions=interventions)
 
 
+def test_parameters_set_after_fit_do_not_change_predictions(data):
+    X, interventions = data
+    model = GenerativeInterventionModel(generator="linear").fit(X, interventions=interventions)
+    unknown = np.full(X.shape, np.nan)
+    before = model.predict(unknown, interventions=interventions)
+    targets = model.predict_targets(interventions)
+    likelihood = model.score_samples(X, interventions=interventions)
+    model.set_params(intervention="do", mechanism="mlp", solver="gradient")
+    np.testing.assert_array_equal(model.predict(unknown, interventions=interventions), before)
+    np.testing.assert_array_equal(model.predict_targets(interventions), targets)
+    np.testing.assert_array_equal(model.score_samples(X, interventions=interventions), likelihood)
+
+
 def test_a_fit_that_fails_leaves_no_model(data, monkeypatch):
     X, interventions = data
     model = GenerativeInterventionModel(generator="linear").fit(X, interventions=interventions)
