@@ -105,13 +105,6 @@ class DoseResponseSamples:
         return (np.abs(np.array(means) - reference.mean(axis=0)) / scale).max(axis=0)
 
 
-def std_error(X: np.ndarray) -> np.ndarray:
-    """Divide the standard deviations of the columns by √n; NaN for a single row."""
-    if len(X) < 2:
-        return np.full(X.shape[1], np.nan)
-    return X.std(axis=0, ddof=1) / np.sqrt(len(X))
-
-
 def dose_grid(doses, n_doses: int, scale: str) -> np.ndarray:
     """Doses of a curve: from 0, or on a logarithmic scale from the smallest, to the largest."""
     low, high = float(doses.min()), float(doses.max())

@@ -14,9 +14,9 @@ from skcausal.plotting._dose_response_contexts import (
     check_labels,
     dose_grid,
     interpolate_features,
-    std_error,
 )
 from skcausal.plotting._palette import BLUE, GREY, INK, VERMILLION
+from skcausal.plotting._std_error import std_error
 
 _MOST_PANELS = 4  # rows, and columns, by default
 

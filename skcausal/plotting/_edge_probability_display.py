@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skcausal._adjacency import align_frame, check_adjacency
+from skcausal.plotting._cell_values import write_values
 from skcausal.plotting._palette import LIGHT_GREY, VERMILLION
 from skcausal.plotting._variables import fitted_result, names_of_variables
 
@@ -99,7 +100,11 @@ class EdgeProbabilityDisplay:
             self.figure_.colorbar(self.im_, ax=ax, label="Probability of edge", shrink=0.8)
         if include_values is None:
             include_values = len(self.variables) <= _MOST_ANNOTATED_VARIABLES
-        self.text_ = _write_values(ax, self.im_) if include_values else None
+        self.text_ = None
+        if include_values:
+            edges = ~np.isnan(np.ma.getdata(self.im_.get_array()))
+            cells = np.argwhere(edges & ~np.eye(len(edges), dtype=bool))
+            self.text_ = write_values(ax, self.im_, cells, fontsize=8)
         self.outlines_ = [] if self.reference is None else _outline(ax, self.reference)
         self._label_axes()
         return self
@@ -193,25 +198,6 @@ def _new_axes(n_variables: int):
     side = float(np.clip(2.2 + 0.42 * n_variables, 3.6, 10.0))
     _, ax = plt.subplots(figsize=(side + 0.9, side), layout="constrained")
     return ax
-
-
-def _write_values(ax, image) -> np.ndarray:
-    """Write each value in black or white, whichever stands out against its cell."""
-    values = np.ma.getdata(image.get_array())
-    texts = np.full(values.shape, None, dtype=object)
-    for i, j in np.argwhere(~np.isnan(values) & ~np.eye(len(values), dtype=bool)):
-        red, green, blue, _ = image.cmap(image.norm(values[i, j]))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        texts[i, j] = ax.text(
-            j,
-            i,
-            f"{values[i, j]:.2f}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if dark else "black",
-        )
-    return texts
 
 
 def _outline(ax, reference) -> list:

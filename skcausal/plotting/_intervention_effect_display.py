@@ -11,6 +11,7 @@ from skcausal.interventions import (
     regime_labels,
 )
 from skcausal.plotting._palette import CYCLE, GREY, LIGHT_GREY, MARKERS
+from skcausal.plotting._std_error import std_error
 
 _LEGEND_ROWS = 20
 
@@ -245,7 +246,7 @@ class InterventionEffectDisplay:
             variables=variables,
             observed=[X[rows].mean(axis=0) for rows in rows_of],
             predicted=[X_pred[rows].mean(axis=0) for rows in rows_of],
-            observed_std_error=[_std_error(X[rows]) for rows in rows_of],
+            observed_std_error=[std_error(X[rows]) for rows in rows_of],
             is_target=[mask[rows[0]] for rows in rows_of],
             baseline=baseline,
         )
@@ -308,13 +309,6 @@ def _control_mean(X: np.ndarray, mask: np.ndarray, baseline: str) -> np.ndarray 
         raise ValueError(f'baseline must be "control", an array or None; got {baseline!r}.')
     control = ~mask.any(axis=1)
     return X[control].mean(axis=0) if control.any() else None
-
-
-def _std_error(X: np.ndarray) -> np.ndarray:
-    """Divide the standard deviations of the columns by √n; NaN for a single row."""
-    if len(X) < 2:
-        return np.full(X.shape[1], np.nan)
-    return X.std(axis=0, ddof=1) / np.sqrt(len(X))
 
 
 def _new_axes(n_legend_columns: int):

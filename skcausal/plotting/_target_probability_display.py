@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skcausal.plotting._cell_values import write_values
 from skcausal.plotting._palette import GREY, VERMILLION
 from skcausal.plotting._variables import names_of_variables
 
@@ -178,7 +179,10 @@ class TargetProbabilityDisplay:
             bar.outline.set_visible(False)
         if include_values is None:
             include_values = max(shown.shape) <= _MOST_ANNOTATED
-        self.text_ = _write_values(ax, self.im_) if include_values else None
+        self.text_ = None
+        if include_values:
+            cells = np.ndindex(self.im_.get_array().shape)
+            self.text_ = write_values(ax, self.im_, cells, fontsize=_FONT_SIZE)
         self.separators_ = self._draw_separators()
         self.marks_ = self._mark_targets(in_corner=include_values)
         self._label_axes()
@@ -511,15 +515,3 @@ def _centers(groups) -> tuple[np.ndarray, list[str]]:
     names = list(dict.fromkeys(groups))
     rows = np.asarray(groups, dtype=object)
     return np.array([np.flatnonzero(rows == name).mean() for name in names]), names
-
-
-def _write_values(ax, image) -> np.ndarray:
-    """Write each value in black or white, whichever stands out against its cell."""
-    values = np.ma.getdata(image.get_array())
-    texts = np.full(values.shape, None, dtype=object)
-    for i, j in np.ndindex(values.shape):
-        red, green, blue, _ = image.cmap(image.norm(values[i, j]))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        style = {"ha": "center", "va": "center", "color": "white" if dark else "black"}
-        texts[i, j] = ax.text(j, i, f"{values[i, j]:.2f}", fontsize=_FONT_SIZE, **style)
-    return texts
