@@ -1,0 +1,56 @@
+"""The systems that the shipped weights were trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import loguniform, randint, rv_discrete, uniform
+
+from skcausal.simulators import LinearPrior
+
+
+def _sizes(smallest: int):
+    """Numbers of variables up to 50: what is learned on small systems, which are cheap, holds."""
+    sizes = np.arange(smallest, 51)
+    return rv_discrete(values=(sizes, sizes**-1.6 / (sizes**-1.6).sum()))()
+
+
+_N_VARIABLES = _sizes(4)
+
+# Noise of different variance in every variable, and of different size in every system.
+_NOISE = {"noise_variance": loguniform(0.02, 0.5), "noise_level": loguniform(0.3, 10.0)}
+# Weights from large ones with a gap around zero to small ones without.
+_WEIGHTS = {"weight_scale": uniform(0.35, 0.85), "weight_gap": uniform(0.0, 0.5)}
+_DENSITY = {"edges_per_variable": uniform(0.5, 1.0)}
+_CYCLES = {"graph": "directed_erdos_renyi", "n_cycles": randint(1, 3)}
+_HIDDEN = {"n_confounders": randint(1, 5), "confounder_variance": uniform(0.2, 0.8)}
+
+# (share, prior)
+GENERAL = (
+    (0.20, LinearPrior(_N_VARIABLES)),
+    (0.08, LinearPrior(_N_VARIABLES, noise_level=loguniform(0.3, 15.0))),
+    (0.14, LinearPrior(_N_VARIABLES, **_NOISE, **_WEIGHTS, **_DENSITY)),
+    (0.08, LinearPrior(_sizes(6), edges_per_variable=uniform(1.5, 1.0), **_NOISE, **_WEIGHTS)),
+    (
+        0.05,
+        LinearPrior(
+            _N_VARIABLES, graph="scale_free", edges_per_variable=randint(1, 3), **_NOISE, **_WEIGHTS
+        ),
+    ),
+    (0.10, LinearPrior(_N_VARIABLES, edges_per_variable=0.7, **(_CYCLES | {"n_cycles": 1}))),
+    (
+        0.10,
+        LinearPrior(
+            _N_VARIABLES, edges_per_variable=uniform(0.4, 1.1), **_CYCLES, **_NOISE, **_WEIGHTS
+        ),
+    ),
+    (0.10, LinearPrior(_N_VARIABLES, n_confounders=2)),
+    (0.12, LinearPrior(_N_VARIABLES, **_HIDDEN, **_NOISE, **_WEIGHTS, **_DENSITY)),
+    (
+        0.03,
+        LinearPrior(
+            _N_VARIABLES, edges_per_variable=0.7, n_confounders=1, **_CYCLES, **_NOISE, **_WEIGHTS
+        ),
+    ),
+)
+SHARES = tuple(share for share, _ in GENERAL)
+PRIORS = tuple(prior for _, prior in GENERAL)
