@@ -1,16 +1,15 @@
 """Base of the structure learners: learn a DAG, refit a linear-Gaussian SCM, predict with it."""
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skcausal.base import InterventionPredictor, compute_finite
+from skcausal.base import InterventionPredictor
 from skcausal.graphs import to_networkx
-from skcausal.interventions import check_interventions
 from skcausal.structure._linear_scm import fit_linear_gaussian
+from skcausal.structure._linear_scm_queries import LinearSCMQueries
 
 
-class StructureLearner(InterventionPredictor):
+class StructureLearner(LinearSCMQueries, InterventionPredictor):
     """Base of the estimators that learn a graph and predict with the SCM refitted on it.
 
     A subclass writes ``_learn_graph(X, mask, regime)``, which returns a DAG.
@@ -22,71 +21,6 @@ class StructureLearner(InterventionPredictor):
             X, mask, self.adjacency_, names=getattr(self, "feature_names_in_", None)
         )
 
-    def _predict(self, X, mask):
-        return self.scm_.conditional_mean(X, mask)
-
-    def predict_from_parents(self, X, *, interventions=None):
-        """Predict each variable from the observed values of its parents.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_variables)
-            Observed values of all variables. No NaN.
-        interventions : array-like of bool of shape (n_samples, n_variables), default=None
-            True where the mechanism of a variable was replaced. Required if `fit` had it.
-
-        Returns
-        -------
-        X_pred : ndarray of shape (n_samples, n_variables)
-            E[x_j | parents of j] for free variables; intervened cells keep their value.
-        """
-        X, mask = self._check_query(X, interventions, "predict_from_parents", allow_nan=False)
-        return compute_finite(self.scm_.parental_mean, X, mask, what="predictions")
-
-    def score_samples(self, X, *, interventions=None):
-        """Return each row's log-likelihood under its intervention.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_variables)
-            Observed values of all variables. No NaN.
-        interventions : array-like of bool of shape (n_samples, n_variables), default=None
-            True where the mechanism of a variable was replaced. Required if `fit` had it.
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,)
-            Log-density, in nats, of the free variables given the values of the targets.
-        """
-        X, mask = self._check_query(X, interventions, "score_samples", allow_nan=False)
-        return compute_finite(self.scm_.log_density, X, mask, what="log-likelihoods")
-
-    def sample(self, n_samples=1, *, interventions=None, X=None, random_state=None):
-        """Draw rows from the model under an intervention.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-        interventions : array-like of bool of shape (n_samples, n_variables) or (1, n_variables), \
-                default=None
-            The targets of each row, or one set of targets for all rows. None: observational.
-        X : array-like of the shape of `interventions`, default=None
-            Do-values of the intervened cells; other cells are ignored. Where NaN or not given, the
-            value of a target is drawn from the normal distribution fitted to it in training.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        X_sampled : ndarray of shape (n_samples, n_variables)
-            The draws, in the units of X.
-        """
-        check_is_fitted(self)
-        mask, values = self._check_sample_query(n_samples, interventions, X)
-        rng = check_random_state(random_state)
-        return compute_finite(lambda v: self.scm_.sample(mask, v, rng), values, what="samples")
-
     def to_networkx(self):
         """Return the learned DAG as a graph with named nodes.
 
@@ -97,31 +31,3 @@ class StructureLearner(InterventionPredictor):
         """
         check_is_fitted(self)
         return to_networkx(self.adjacency_, getattr(self, "feature_names_in_", None))
-
-    def _check_sample_query(self, n_samples, interventions, X):
-        """Mask and do-values of n_samples rows; raise where a target has no value at all."""
-        shape = (n_samples, self.n_features_in_)
-        if X is not None and interventions is None:
-            raise ValueError(
-                "sample reads X at the intervened cells only; pass the interventions that say "
-                "which these are, or leave X out."
-            )
-        if X is None:
-            rows = 1 if interventions is None else len(interventions)
-            values = np.full((rows, shape[1]), np.nan)
-        else:
-            values = validate_data(
-                self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
-            )
-        mask = check_interventions(
-            interventions,
-            values if X is None else X,
-            variables=getattr(self, "feature_names_in_", None),
-        )
-        if len(mask) not in (1, n_samples):
-            raise ValueError(
-                f"interventions and X must have {n_samples} rows, one per sample, or a single row "
-                f"that holds for all, got {len(mask)}."
-            )
-        self._fill_targets(values, mask)
-        return np.broadcast_to(mask, shape), np.broadcast_to(values, shape)
