@@ -23,6 +23,7 @@ _SUBMODULES = (
     "prediction",
     "simulators",
     "structure",
+    "weights",
 )
 _NAMES = {
     "AdditiveShift": "prediction",
@@ -45,11 +46,13 @@ _NAMES = {
     "LeakyHumPrior": "simulators",
     "LinearPrior": "simulators",
     "MeanTreated": "perturbation",
+    "MetaInterventionPredictor": "prediction",
     "NoChange": "perturbation",
     "NoEffect": "prediction",
     "NonlinearPrior": "simulators",
     "PC": "structure",
     "SensorNoisePrior": "simulators",
+    "ShiftOrder": "structure",
     "TransformedVariables": "compose",
     "UnknownTargetIGSP": "perturbation",
     "do": "interventions",

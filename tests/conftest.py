@@ -19,8 +19,23 @@ from skcausal.perturbation import (
     NoChange,
     UnknownTargetIGSP,
 )
-from skcausal.prediction import AdditiveShift, ConditionalRidge, InterventionRidge, NoEffect
-from skcausal.structure import GES, GIES, IGSP, PC, BootstrapEnsemble, FullGraph, KnownGraph
+from skcausal.prediction import (
+    AdditiveShift,
+    ConditionalRidge,
+    InterventionRidge,
+    MetaInterventionPredictor,
+    NoEffect,
+)
+from skcausal.structure import (
+    GES,
+    GIES,
+    IGSP,
+    PC,
+    BootstrapEnsemble,
+    FullGraph,
+    KnownGraph,
+    ShiftOrder,
+)
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("skcausal", deadline=None)
@@ -48,8 +63,10 @@ ESTIMATORS = [
     IgnoreInterventions(InterventionRidge()),
     InterventionRidge(),
     KnownGraph(np.eye(N_VARIABLES, k=1)),
+    MetaInterventionPredictor(),
     NoEffect(),
     PC(),
+    ShiftOrder(),
     TransformedVariables(InterventionRidge()),
     *PERTURBATION_ESTIMATORS,
 ]

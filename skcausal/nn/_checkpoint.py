@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
@@ -15,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 _HEADER = "skcausal"
+_DIGEST = "sha256"
 
 
 def save_checkpoint(
@@ -37,12 +39,13 @@ def save_checkpoint(
     OSError
         If the file cannot be written.
     """
-    metadata = {_HEADER: json.dumps(dict(header))}
+    written = json.dumps(dict(header))
     # Clones, since safetensors refuses tensors that share memory, such as tied weights.
     stored = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
+    metadata = {_HEADER: written, _DIGEST: _digest(written, stored)}
     with _file_beside(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # what the umask grants; save_file lets only the owner read
@@ -77,23 +80,39 @@ def load_checkpoint(
     OSError
         If the file does not exist or cannot be read.
     ValueError
-        If it is no checkpoint.
+        If it is no checkpoint, or was damaged.
     """
     with open(path, "rb"):  # the error of safe_open does not name the file
         pass
     try:
         with safe_open(os.fspath(path), framework="pt", device=str(device)) as file:
-            metadata = (file.metadata() or {}).get(_HEADER)
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{str(path)!r} is not a readable checkpoint: {error}.") from None
+    written = metadata.get(_HEADER, "")
     try:
-        header = json.loads(metadata or "")
+        header = json.loads(written)
     except json.JSONDecodeError:
         header = None
     if not isinstance(header, dict):
         raise ValueError(f"{str(path)!r} is a safetensors file, but no checkpoint of skcausal.")
+    if metadata.get(_DIGEST) != _digest(written, tensors):
+        raise ValueError(
+            f"{str(path)!r} was damaged after it was written: its checksum differs. Delete it, or "
+            "restore it from a copy."
+        )
     return tensors, header
+
+
+def _digest(header: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Checksum of the header and of every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -95,7 +95,7 @@ class InterventionNetwork(nn.Module):
         return edge_logit, shrinkage, self._errors(tokens.detach(), nodes.detach())
 
     def _errors(self, tokens, nodes) -> ErrorModel:
-        """Expected errors of the equations."""
+        """Estimate the errors of the equations."""
         pair = self.pair_error_out(torch.relu(self.pair_error_in(tokens)))[..., 0]
         node = self.node_error_out(torch.relu(self.node_error_in(nodes)))
         d = pair.shape[-1]

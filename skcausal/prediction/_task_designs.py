@@ -96,7 +96,7 @@ def _ordered_pairs(n_tasks, d, rng):
 
 
 def _context_targets(pairs, d, rng):
-    """Targets (n_tasks, n_regimes, d) of the context, and which variables never are (n_tasks, d)."""
+    """Targets (n_tasks, n_regimes, d) of the context, and who is never one (n_tasks, d)."""
     n_tasks = len(pairs)
     order = rng.random((n_tasks, d)).argsort(axis=1)
     singles = np.eye(d, dtype=bool)[order]
@@ -112,12 +112,11 @@ def _context_targets(pairs, d, rng):
             parts.append(pairs[:, : round(pairs.shape[1] * rng.random() ** 1.5)])
         if rng.random() < 0.15:
             parts.append(rng.random((n_tasks, int(rng.integers(1, d + 1)), d)) < 3.0 / d)
-        if n_dropped:
-            # Left out of every combination, too, in half of the batches.
-            if rng.random() < 0.5:
-                never = np.zeros((n_tasks, d), dtype=bool)
-                np.put_along_axis(never, order[:, :n_dropped], True, axis=1)
-                parts = [part & ~never[:, None] for part in parts]
+        # Left out of every combination, too, in half of these batches.
+        if n_dropped and rng.random() < 0.5:
+            never = np.zeros((n_tasks, d), dtype=bool)
+            np.put_along_axis(never, order[:, :n_dropped], True, axis=1)
+            parts = [part & ~never[:, None] for part in parts]
     targets = np.concatenate(parts, axis=1)
     return targets, ~targets.any(axis=1)
 

@@ -1,0 +1,224 @@
+"""From rows of a new system to a linear model of it, by one pass through the network."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from skcausal.nn._pair_statistics import pair_statistics
+from skcausal.nn._regime_moments import RegimeMoments
+from skcausal.prediction._equation_errors import EquationErrors
+from skcausal.prediction._fine_tuning import fine_tune
+from skcausal.prediction._intervention_network import InterventionNetwork
+from skcausal.prediction._mean_corrector import MeanCorrector, fit_mean_corrector
+from skcausal.prediction._shrunk_refit import refit
+from skcausal.structure import LinearGaussianSCM
+
+# Weights are shrunk together until the spectral radius of their absolute values is below this.
+_LARGEST_RADIUS = 0.98
+
+
+@dataclass(frozen=True, eq=False)
+class AmortizedFit:
+    """A fitted system in standardised units.
+
+    Parameters
+    ----------
+    scm : LinearGaussianSCM
+        The structural equations.
+    errors : EquationErrors
+        What the network expects of their errors.
+    edge_probabilities : ndarray of shape (n_variables, n_variables)
+        Entry (i, j): probability of an edge i -> j.
+    corrector : MeanCorrector or None
+        Correction of the means, if one helps.
+    fine_tuning : dict of str to float or None
+        Errors in regimes left out before and after fine-tuning, if it was asked for.
+    """
+
+    scm: LinearGaussianSCM
+    errors: EquationErrors
+    edge_probabilities: np.ndarray
+    corrector: MeanCorrector | None
+    fine_tuning: dict[str, float] | None
+
+    def scm_in_units(self, centre: np.ndarray, unit: np.ndarray) -> LinearGaussianSCM:
+        """Change the equations from standardised units to those of the data.
+
+        Parameters
+        ----------
+        centre, unit : ndarray of shape (n_variables,)
+            Means and units that the rows were standardised with.
+
+        Returns
+        -------
+        scm : LinearGaussianSCM
+            The same system.
+        """
+        coef = self.scm.coef * unit / unit[:, None]
+        return LinearGaussianSCM(
+            coef,
+            self.scm.intercept * unit + centre - centre @ coef,
+            self.scm.noise_variance * unit**2,
+            self.scm.target_mean * unit + centre,
+            self.scm.target_variance * unit**2,
+        )
+
+
+def canonical_units(
+    X: np.ndarray, mask: np.ndarray, centre: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Give every variable a sign, so that the sign in which it was recorded does not matter.
+
+    The network has no such symmetry of its own. The signs are those of the first eigenvector of the
+    correlations, and targets are set to larger values rather than lower ones on the whole.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_variables)
+        Rows.
+    mask : ndarray of bool of shape (n_samples, n_variables)
+        The intervention mask.
+    centre, scale : ndarray of shape (n_variables,)
+        Means and standard deviations of the variables.
+
+    Returns
+    -------
+    unit : ndarray of shape (n_variables,)
+        The standard deviations with their signs.
+    """
+    Z = (X - centre) / scale
+    signs = np.where(np.linalg.eigh(Z.T @ Z)[1][:, -1] < 0, -1.0, 1.0)
+    if np.where(mask, Z * signs, 0.0).sum() < 0:
+        signs = -signs
+    return scale * signs
+
+
+def fit_amortized(
+    network: InterventionNetwork,
+    Z: np.ndarray,
+    mask: np.ndarray,
+    regime: np.ndarray,
+    *,
+    names,
+    correct_means: bool,
+    n_finetune_steps: int,
+    finetune_learning_rate: float,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> AmortizedFit:
+    """Fit a linear system to standardised rows.
+
+    Parameters
+    ----------
+    network : InterventionNetwork
+        The network; it is copied.
+    Z : ndarray of shape (n_samples, n_variables)
+        Standardised rows.
+    mask : ndarray of bool of shape (n_samples, n_variables)
+        The intervention mask.
+    regime : ndarray of int of shape (n_samples,)
+        Regime of each row.
+    names : callable
+        ``names(j)`` names variable j in warnings.
+    correct_means : bool
+        Whether to try a correction of nonlinear effects.
+    n_finetune_steps : int
+        Number of gradient steps on the penalties.
+    finetune_learning_rate : float
+        Their size.
+    device : torch.device
+        Where to compute.
+    dtype : torch.dtype
+        Precision.
+
+    Returns
+    -------
+    fitted : AmortizedFit
+        The system.
+    """
+    network = copy.deepcopy(network).to(device=device, dtype=dtype).eval()
+    moments = RegimeMoments.from_rows(Z, mask, regime)
+    on_device = moments.to(device=device, dtype=dtype)
+    statistics = pair_statistics(on_device)
+    tuning = None
+    with torch.no_grad():
+        edge_logit, shrinkage, expected = network(statistics)
+    if n_finetune_steps > 0 and moments.n_rows.shape[1] > 1:
+        shrinkage, tuning = fine_tune(
+            network,
+            on_device,
+            statistics,
+            shrinkage,
+            n_steps=n_finetune_steps,
+            learning_rate=finetune_learning_rate,
+        )
+    with torch.no_grad():
+        fit = refit(statistics.free, shrinkage)
+        n_rows = statistics.free.n_rows.clamp(min=1.0)
+        offset_variance = expected.intercept * fit.noise_variance / n_rows
+        covariance = expected.inflation[..., None, None] * fit.spread
+        covariance = covariance + torch.diag_embed(expected.edge)
+    errors = EquationErrors(*map(_array, (statistics.free.mean, covariance, offset_variance)))
+    probabilities = torch.sigmoid(edge_logit)[0].double().cpu().numpy().T.copy()
+    np.fill_diagonal(probabilities, 0.0)
+    coef, intercept = _array(fit.coef).T.copy(), _array(fit.intercept)
+    coef = _stabilised(coef)
+    own_mean = np.diagonal(errors.centre)
+    intercept = own_mean - np.einsum("ij,ji->j", coef, errors.centre)
+    scm = LinearGaussianSCM(
+        coef, intercept, _array(fit.noise_variance), *_moments_of_targets(Z, mask)
+    )
+    scm, probabilities = _without_mechanism(scm, probabilities, mask, names)
+    corrector = None
+    if correct_means:
+        targets, mean = moments.targets[0].numpy().astype(bool), moments.mean[0].numpy()
+        corrector = fit_mean_corrector(
+            targets,
+            mean,
+            moments.n_rows[0].numpy(),
+            scm.interventional_mean(targets, mean),
+            _array(statistics.noise),
+        )
+    return AmortizedFit(scm, errors, probabilities, corrector, tuning)
+
+
+def _array(tensor):
+    """Float64 array of the only task of a batch."""
+    return tensor[0].double().cpu().numpy()
+
+
+def _stabilised(coef):
+    """Shrink the weights if effects would grow around a loop."""
+    radius = np.abs(np.linalg.eigvals(np.abs(coef))).max()
+    return coef if radius <= _LARGEST_RADIUS else coef * (_LARGEST_RADIUS / radius)
+
+
+def _moments_of_targets(Z, mask):
+    """Mean and variance (n_variables,) of each variable while it is a target; NaN without rows."""
+    count = mask.sum(axis=0)
+    some = count > 0
+    mean, variance = np.full(Z.shape[1], np.nan), np.full(Z.shape[1], np.nan)
+    mean[some] = np.where(mask, Z, 0.0).sum(axis=0)[some] / count[some]
+    square = np.where(mask, (Z - np.where(some, mean, 0.0)) ** 2, 0.0).sum(axis=0)
+    variance[some] = square[some] / count[some]
+    return mean, variance
+
+
+def _without_mechanism(scm, probabilities, mask, names):
+    """Make variables roots that are a target in every row: there is no data on their mechanism."""
+    for j in np.flatnonzero(mask.all(axis=0)):
+        warnings.warn(
+            f"Variable {names(j)} is a target in every row, so its mechanism cannot be learned; it "
+            "is treated as a root with the distribution that it had under intervention.",
+            UserWarning,
+            stacklevel=5,
+        )
+        scm.coef[:, j], probabilities[:, j] = 0.0, 0.0
+        scm.intercept[j] = scm.target_mean[j]
+        scm.noise_variance[j] = max(scm.target_variance[j], 1e-12)
+    return scm, probabilities
