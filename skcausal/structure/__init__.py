@@ -6,6 +6,7 @@ from skcausal.structure._igsp import IGSP
 from skcausal.structure._known_graph import FullGraph, KnownGraph
 from skcausal.structure._linear_scm import LinearGaussianSCM
 from skcausal.structure._observational import GES, PC
+from skcausal.structure._shift_order import ShiftOrder
 
 __all__ = [
     "GES",
@@ -16,4 +17,5 @@ __all__ = [
     "FullGraph",
     "KnownGraph",
     "LinearGaussianSCM",
+    "ShiftOrder",
 ]
