@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from dataclasses import dataclass
 
@@ -108,15 +107,13 @@ def fit_amortized(
     correct_means: bool,
     n_finetune_steps: int,
     finetune_learning_rate: float,
-    device: torch.device,
-    dtype: torch.dtype,
 ) -> AmortizedFit:
     """Fit a linear system to standardised rows.
 
     Parameters
     ----------
     network : InterventionNetwork
-        The network; it is copied.
+        The network, on the device and in the precision of the computation.
     Z : ndarray of shape (n_samples, n_variables)
         Standardised rows.
     mask : ndarray of bool of shape (n_samples, n_variables)
@@ -131,19 +128,14 @@ def fit_amortized(
         Number of gradient steps on the penalties.
     finetune_learning_rate : float
         Their size.
-    device : torch.device
-        Where to compute.
-    dtype : torch.dtype
-        Precision.
 
     Returns
     -------
     fitted : AmortizedFit
         The system.
     """
-    network = copy.deepcopy(network).to(device=device, dtype=dtype).eval()
     moments = RegimeMoments.from_rows(Z, mask, regime)
-    on_device = moments.to(device=device, dtype=dtype)
+    on_device = moments.to(network.pair_head.weight)
     statistics = pair_statistics(on_device)
     tuning = None
     with torch.no_grad():

@@ -17,6 +17,7 @@ from skcausal.prediction._equation_errors import prediction_variances
 from skcausal.prediction._meta_parameters import check_parameters, check_priors
 from skcausal.prediction._meta_training import pretrain_network
 from skcausal.prediction._pretrained import (
+    cast_network,
     fingerprint_of,
     load_network,
     load_shipped,
@@ -316,7 +317,7 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         self._complete = False
         parameters = check_parameters(self.get_params(deep=False))
         device, dtype = resolve_device(self.device), resolve_dtype(self.dtype)
-        network, _ = self._weights(parameters)
+        network = cast_network(self._weights(parameters)[0], device, dtype)
         self._unit = canonical_units(X, mask, self.mean_, self.scale_)
         fitted = fit_amortized(
             network,
@@ -327,8 +328,6 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
             correct_means=bool(self.correct_means),
             n_finetune_steps=parameters["n_finetune_steps"],
             finetune_learning_rate=parameters["finetune_learning_rate"],
-            device=device,
-            dtype=dtype,
         )
         self._standardised = fitted
         self.scm_ = fitted.scm_in_units(self.mean_, self._unit)

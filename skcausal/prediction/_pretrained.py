@@ -96,6 +96,16 @@ def load_shipped() -> tuple[InterventionNetwork, dict]:
     return load_network(shipped_weights(SHIPPED))
 
 
+@functools.lru_cache(maxsize=4)
+def cast_network(
+    network: InterventionNetwork, device: torch.device, dtype: torch.dtype
+) -> InterventionNetwork:
+    """Copy a network to a device and precision; callers must not change the copy, which is kept."""
+    copied = make_network(width=network.width, n_layers=network.n_layers, seed=0)
+    copied.load_state_dict(network.state_dict())
+    return copied.to(device=device, dtype=dtype).eval()
+
+
 def make_network(*, width: int, n_layers: int, seed: int) -> InterventionNetwork:
     """Make a network with initial weights that are determined by a seed."""
     generator = torch.Generator().manual_seed(seed)
