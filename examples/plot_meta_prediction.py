@@ -75,10 +75,9 @@ best = results.loc[results.groupby("model", sort=False)["mean_test_score"].idxma
 # Was the search right?
 # ---------------------
 # It had eight pairs to judge by, and noisy cells. Beside its error: that of the predicted means of
-# the pairs that nobody has seen, with the best setting of each model, in the same units. This system
-# is of the kind that GIES assumes, without feedback and without hidden confounders, and of the three
-# graph learners it is the one that uses most of the information. :ref:`The next example
-# <sphx_glr_auto_examples_plot_cycles_and_confounders.py>` leaves that kind.
+# the pairs that nobody has seen, with the best setting of each model, in the same units. The system
+# is of the kind that the graph learners assume, without feedback and without hidden confounders;
+# :ref:`another example <sphx_glr_auto_examples_plot_cycles_and_confounders.py>` leaves that kind.
 
 query, targets = (
     frame.groupby(data.regimes_test).first()
