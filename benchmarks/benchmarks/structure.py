@@ -12,7 +12,7 @@ from .common import best_seconds, linear_data
 class Fit:
     """Default estimators on data of a random linear SCM."""
 
-    params = (["GIES", "IGSP", "PC", "GES"], [5, 10, 20])
+    params = (["GIES", "IGSP", "PC", "GES", "ShiftOrder"], [5, 10, 20])
     param_names = ("estimator", "n_variables")
 
     def setup(self, estimator, n_variables):
