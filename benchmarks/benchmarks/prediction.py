@@ -1,7 +1,5 @@
 """Predictors of untried interventions: seconds of fit and predict, alone and relative to GIES."""
 
-import numpy as np
-
 from skcausal.prediction import MetaInterventionPredictor
 from skcausal.structure import GIES
 
@@ -39,4 +37,4 @@ class MetaInterventionRelativeTime:
 
     def run(self, model):
         model.fit(self.X, interventions=self.mask)
-        model.predict(np.where(self.mask, self.X, np.nan), interventions=self.mask)
+        model.predict(self.X.where(self.mask), interventions=self.mask)
