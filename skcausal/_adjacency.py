@@ -193,6 +193,33 @@ def topological_order(adjacency) -> np.ndarray:
     return order
 
 
+def threshold_to_dag(probabilities, threshold=0.5):
+    """Turn edge probabilities into an acyclic graph.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_variables, n_variables)
+        Probability of the edge i -> j in entry (i, j).
+    threshold : float, default=0.5
+        Edges must be more probable than this.
+
+    Returns
+    -------
+    adjacency : ndarray of int8 of shape (n_variables, n_variables)
+        The edges, from the most probable on, without those that would have closed a cycle.
+    """
+    n_variables = len(probabilities)
+    adjacency = np.zeros((n_variables, n_variables), dtype=np.int8)
+    reaches = np.eye(n_variables, dtype=bool)
+    sources, sinks = np.nonzero(probabilities > threshold)
+    for edge in np.argsort(-probabilities[sources, sinks], kind="stable"):
+        i, j = sources[edge], sinks[edge]
+        if not reaches[j, i]:
+            adjacency[i, j] = 1
+            reaches |= np.outer(reaches[:, i], reaches[j])
+    return adjacency
+
+
 def _order_or_none(adjacency: np.ndarray) -> np.ndarray | None:
     """Topological order by repeated removal of the first source; None on a cycle."""
     edges = adjacency != 0

@@ -275,6 +275,16 @@ def is_constant(X):
     return np.ptp(X, axis=0) <= tolerance
 
 
+def control_mean(X, mask):
+    """Observational mean; failing that, mean where free; failing that, mean over all rows."""
+    observational = ~mask.any(axis=1)
+    if observational.any():
+        return X[observational].mean(axis=0)
+    n_free = (~mask).sum(axis=0)
+    total = np.where(mask, 0.0, X).sum(axis=0)
+    return np.where(n_free > 0, total / np.maximum(n_free, 1), X.mean(axis=0))
+
+
 def _target_mean(X, mask):
     """Mean of each column over the rows that intervene on it; NaN without such rows."""
     count = mask.sum(axis=0)

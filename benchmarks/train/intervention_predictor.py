@@ -37,14 +37,14 @@ HELD_OUT_BATCHES = 400
 def train(args):
     """Train one network and write it with what is known of the training."""
     torch.set_num_threads(1)
+    sizes = {"width": args.width, "n_layers": args.layers}
     settings = {
-        "width": args.width,
-        "n_layers": args.layers,
+        "sizes": sizes,
         "n_steps": args.steps,
         "learning_rate": 2e-3,
         "seed": args.seed,
     }
-    network = make_network(width=args.width, n_layers=args.layers, seed=args.seed)
+    network = make_network("amortized", sizes, seed=args.seed)
     pretrain_network(
         network,
         PRIORS,
@@ -57,7 +57,7 @@ def train(args):
     )
     card = settings | {"prior": "general", "torch": torch.__version__, "device": "cpu"}
     card["held_out"] = held_out(network)
-    save_network(f"{args.out}.safetensors", network, card)
+    save_network(f"{args.out}.safetensors", "amortized", network, card)
     print(f"{args.out}.safetensors", card["held_out"])
 
 
@@ -75,7 +75,7 @@ def held_out(network):
 def install(path):
     """Copy a file of weights into the package and write its checksum and card."""
     folder = Path(skcausal.weights.__file__).parent
-    network, card = load_network(path)
+    network, card = load_network(path, "amortized")
     target = folder / f"{SHIPPED}.safetensors"
     shutil.copyfile(path, target)
     files = sorted(folder.glob("*.safetensors"))

@@ -1,5 +1,6 @@
 """Blocks that the methods share: the training loop, checkpoints, devices, batched perceptrons."""
 
+from skcausal.nn._alternating_attention import AlternatingAttention
 from skcausal.nn._best_epoch import best_epoch
 from skcausal.nn._checkpoint import load_checkpoint, save_checkpoint
 from skcausal.nn._device import resolve_device, resolve_dtype
@@ -9,6 +10,7 @@ from skcausal.nn._training import train, warmup_cosine
 
 __all__ = [
     "ACTIVATIONS",
+    "AlternatingAttention",
     "MemberMLP",
     "best_epoch",
     "join_processes",

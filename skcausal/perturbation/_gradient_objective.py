@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from skcausal.perturbation._relaxed_graph import threshold_to_dag
+from skcausal._adjacency import threshold_to_dag
 
 STEPS_PER_EPOCH = 50
 _RELAXED_SHARE = 0.85  # of the steps; the others refine the parameters for the final graph

@@ -1,6 +1,5 @@
-"""Relaxed graphs: random ones of given log odds, a penalty of their cycles, and the way back."""
+"""Relaxed graphs: random ones of given log odds, and a penalty of their cycles."""
 
-import numpy as np
 import torch
 
 
@@ -91,30 +90,3 @@ def _unit(x):
     """Vector of length 1 in the direction of x, or 0."""
     length = x.norm()
     return x / length if length > torch.finfo(x.dtype).tiny else torch.zeros_like(x)
-
-
-def threshold_to_dag(probabilities, threshold=0.5):
-    """Turn edge probabilities into an acyclic graph.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_variables, n_variables)
-        Probability of the edge i -> j in entry (i, j).
-    threshold : float, default=0.5
-        Edges must be more probable than this.
-
-    Returns
-    -------
-    adjacency : ndarray of int8 of shape (n_variables, n_variables)
-        The edges, from the most probable on, without those that would have closed a cycle.
-    """
-    n_variables = len(probabilities)
-    adjacency = np.zeros((n_variables, n_variables), dtype=np.int8)
-    reaches = np.eye(n_variables, dtype=bool)
-    sources, sinks = np.nonzero(probabilities > threshold)
-    for edge in np.argsort(-probabilities[sources, sinks], kind="stable"):
-        i, j = sources[edge], sinks[edge]
-        if not reaches[j, i]:
-            adjacency[i, j] = 1
-            reaches |= np.outer(reaches[:, i], reaches[j])
-    return adjacency

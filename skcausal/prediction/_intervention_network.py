@@ -54,9 +54,10 @@ class InterventionNetwork(nn.Module):
         Number of layers of the pair encoder.
     """
 
+    sizes: dict[str, int]
+
     def __init__(self, generator: torch.Generator, *, width: int = 32, n_layers: int = 6):
         super().__init__()
-        self.width, self.n_layers = width, n_layers
         self.encoder = PairEncoder(N_FEATURES, generator, width=width, n_layers=n_layers)
         self.pair_head = linear(width, _N_PAIR_OUTPUTS, generator, gain=0.3)
         self.node_head = linear(width, _N_NODE_OUTPUTS, generator, gain=0.3)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Integral
-
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skcausal.base import InterventionPredictor
@@ -14,20 +11,22 @@ from skcausal.graphs import to_networkx
 from skcausal.nn import resolve_device, resolve_dtype
 from skcausal.prediction._amortized_fit import canonical_units, fit_amortized
 from skcausal.prediction._equation_errors import prediction_variances
-from skcausal.prediction._meta_parameters import check_parameters, check_priors
-from skcausal.prediction._meta_training import pretrain_network
-from skcausal.prediction._pretrained import (
-    cast_network,
-    fingerprint_of,
-    load_network,
-    load_shipped,
-    make_network,
-    save_network,
-)
+from skcausal.prediction._meta_parameters import check_parameters
+from skcausal.prediction._paper_fit import fit_paper
+from skcausal.prediction._pretrained import cast_network, load_network, load_shipped, save_network
+from skcausal.prediction._pretraining import meta_train
+from skcausal.prediction._shifts import control_mean
 from skcausal.structure._linear_scm_queries import LinearSCMQueries
 
-# Tasks in a batch of meta-training, about.
-TASKS_PER_STEP = 32
+
+def _has_equations(estimator):
+    """Whether predictions come from a linear system; for `available_if`."""
+    if estimator.variant == "paper":
+        raise AttributeError(
+            "MetaInterventionPredictor(variant='paper') has no structural equations: it predicts "
+            "each variable from all others. Use variant='amortized'."
+        )
+    return True
 
 
 class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
@@ -227,11 +226,12 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         changes = {"prior": prior, "n_tasks": n_tasks}
         changes = {name: value for name, value in changes.items() if value is not None}
         parameters = check_parameters(self.get_params(deep=False) | changes)
-        self._pretrained, self.loss_curve_ = _meta_train(parameters)
+        self._pretrained, self.loss_curve_ = meta_train(parameters)
+        self._weights_of_fit = self._pretrained
         return self
 
     def save_pretrained(self, path):
-        """Write the weights that `fit` starts from to a file.
+        """Write the weights that `fit` started from, or would start from, to a file.
 
         Parameters
         ----------
@@ -244,8 +244,10 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         OSError
             If the file cannot be written.
         """
-        parameters = check_parameters(self.get_params(deep=False))
-        save_network(path, *self._weights(parameters))
+        if not hasattr(self, "_weights_of_fit"):
+            parameters = check_parameters(self.get_params(deep=False))
+            self._weights_of_fit = self._weights(parameters)
+        save_network(path, self.variant, *self._weights_of_fit)
 
     def predict(self, X, *, interventions=None, return_std=False):
         """Predict every variable under the row's intervention, given all else that is known.
@@ -282,6 +284,8 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
             raise ValueError(
                 f"return_std must be True, False, 'mean' or 'row', found {return_std!r}."
             )
+        if return_std is not False and self.variant == "paper":
+            raise ValueError("return_std needs variant='amortized'; the paper's has no errors.")
         X_checked, mask = self._check_query(X, interventions, "predict", allow_nan=True)
         X_filled = self._fill_targets(X_checked, mask)
         X_pred = self._predict_checked(X_filled, mask)
@@ -298,6 +302,7 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         variance = mean + row if return_std == "row" else mean
         return X_pred, np.sqrt(variance) * self.scale_
 
+    @available_if(_has_equations)
     def to_networkx(self):
         """Return the graph of probable edges with named nodes.
 
@@ -309,6 +314,10 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         check_is_fitted(self)
         return to_networkx(self.adjacency_, getattr(self, "feature_names_in_", None))
 
+    predict_from_parents = available_if(_has_equations)(LinearSCMQueries.predict_from_parents)
+    sample = available_if(_has_equations)(LinearSCMQueries.sample)
+    score_samples = available_if(_has_equations)(LinearSCMQueries.score_samples)
+
     def __sklearn_is_fitted__(self):
         return getattr(self, "_complete", False)
 
@@ -316,8 +325,20 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         # A fit that fails or is interrupted leaves no mixture of two models behind.
         self._complete = False
         parameters = check_parameters(self.get_params(deep=False))
-        device, dtype = resolve_device(self.device), resolve_dtype(self.dtype)
-        network = cast_network(self._weights(parameters)[0], device, dtype)
+        self._weights_of_fit = self._weights(parameters, X.shape[1])
+        network = cast_network(
+            self.variant,
+            self._weights_of_fit[0],
+            resolve_device(self.device),
+            resolve_dtype(self.dtype),
+        )
+        fit = self._fit_paper if self.variant == "paper" else self._fit_amortized
+        fit(X, mask, regime, network, parameters)
+        self._fitted_variant = self.variant
+        self._complete = True
+
+    def _fit_amortized(self, X, mask, regime, network, parameters):
+        """Condition a linear system on the data."""
         self._unit = canonical_units(X, mask, self.mean_, self.scale_)
         fitted = fit_amortized(
             network,
@@ -336,9 +357,27 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         self.adjacency_ = (fitted.edge_probabilities >= self.threshold).astype(np.int8)
         np.fill_diagonal(self.adjacency_, 0)
         self.finetuning_ = fitted.fine_tuning
-        self._complete = True
+
+    def _fit_paper(self, X, mask, regime, network, parameters):
+        """Fine-tune the published network on the data."""
+        if network.sizes["n_variables"] != X.shape[1]:
+            raise ValueError(
+                f"X has {X.shape[1]} variables, but the pretrained network of the paper's variant "
+                f"is for {network.sizes['n_variables']}; pretrain one on systems of this size."
+            )
+        self._standardised = fit_paper(
+            network,
+            (X - self.mean_) / self.scale_,
+            mask,
+            (control_mean(X, mask) - self.mean_) / self.scale_,
+            n_finetune_steps=parameters["n_finetune_steps"],
+            finetune_learning_rate=parameters["finetune_learning_rate"],
+        )
 
     def _predict(self, X, mask):
+        if self._fitted_variant == "paper":
+            Z = self._standardised.predict((X - self.mean_) / self.scale_, mask)
+            return np.where(mask, X, Z * self.scale_ + self.mean_)
         # Where cells are known, the correction moves the mean that they deviate from.
         correction = self._correction(X, mask)
         return self.scm_.conditional_mean(X - correction, mask) + correction
@@ -351,52 +390,15 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         values = np.where(mask, (X - self.mean_) / self._unit, 0.0)
         return corrector.correction(mask, values) * self._unit
 
-    def _weights(self, parameters):
+    def _weights(self, parameters, n_variables=None):
         """Return the network to start from and its card: trained here, shipped, or from a file."""
-        if getattr(self, "_pretrained", None) is None:
-            self.loss_curve_ = {}
-            if self.pretrained == "auto":
-                return load_shipped()
-            if self.pretrained is not None:
-                return load_network(self.pretrained)
-            self._pretrained, self.loss_curve_ = _meta_train(parameters)
-        return self._pretrained
-
-
-def _meta_train(parameters):
-    """Meta-train an amortized network; returns it with its card, and the loss curve."""
-    priors, shares = check_priors(parameters["prior"])
-    device = resolve_device(parameters["device"])
-    checkpoint, random_state = parameters["checkpoint"], parameters["random_state"]
-    if checkpoint is not None and not isinstance(random_state, Integral):
-        raise ValueError(
-            "checkpoint needs an integer random_state: otherwise no later run sees the same tasks."
-        )
-    settings = {
-        "width": int(parameters["width"]),
-        "n_layers": int(parameters["n_layers"]),
-        "n_steps": math.ceil(parameters["n_tasks"] / TASKS_PER_STEP),
-        "learning_rate": float(parameters["learning_rate"]),
-        "seed": int(check_random_state(random_state).randint(2**31 - 1)),
-    }
-    network = make_network(
-        width=settings["width"], n_layers=settings["n_layers"], seed=settings["seed"]
-    ).to(device)
-    history = pretrain_network(
-        network,
-        priors,
-        shares,
-        n_steps=settings["n_steps"],
-        seed=settings["seed"],
-        learning_rate=settings["learning_rate"],
-        device=device,
-        checkpoint=checkpoint,
-        fingerprint=fingerprint_of(priors, settings | {"shares": shares}),
-        verbose=parameters["verbose"],
-    )
-    curve = {name: values.numpy() for name, values in history.items()}
-    card = settings | {
-        "prior": "general" if parameters["prior"] is None else [repr(prior) for prior in priors],
-        "final": {name: float(values[-1]) for name, values in curve.items()},
-    }
-    return (network.cpu(), card), curve
+        if getattr(self, "_pretrained", None) is not None:
+            return self._pretrained
+        self.loss_curve_ = {}
+        shipped = self.pretrained == "auto" and self.variant == "amortized"
+        if shipped:
+            return load_shipped()
+        if self.pretrained not in (None, "auto"):
+            return load_network(self.pretrained, self.variant)
+        trained, self.loss_curve_ = meta_train(parameters, n_variables)
+        return trained

@@ -5,8 +5,7 @@ from numbers import Real
 import numpy as np
 from scipy.linalg import solve
 
-from skcausal.base import InterventionPredictor
-from skcausal.prediction._shifts import control_mean
+from skcausal.base import InterventionPredictor, control_mean
 
 
 class InterventionRidge(InterventionPredictor):

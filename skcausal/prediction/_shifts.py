@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skcausal.base import InterventionPredictor
+from skcausal.base import InterventionPredictor, control_mean
 from skcausal.interventions import unique_regimes
 
 
@@ -82,13 +82,3 @@ class AdditiveShift(InterventionPredictor):
 
     def _predict(self, X, mask):
         return np.where(mask, X, self.control_mean_ + mask.astype(float) @ self.shift_)
-
-
-def control_mean(X, mask):
-    """Observational mean; failing that, mean where free; failing that, mean over all rows."""
-    observational = ~mask.any(axis=1)
-    if observational.any():
-        return X[observational].mean(axis=0)
-    n_free = (~mask).sum(axis=0)
-    total = np.where(mask, 0.0, X).sum(axis=0)
-    return np.where(n_free > 0, total / np.maximum(n_free, 1), X.mean(axis=0))

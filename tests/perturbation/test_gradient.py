@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from skcausal._adjacency import threshold_to_dag
 from skcausal.perturbation._contexts import summarise_contexts
 from skcausal.perturbation._gradient import fit_by_gradient
 from skcausal.perturbation._gradient_objective import GradientObjective
@@ -16,7 +17,7 @@ from skcausal.perturbation._latent_targets import (
     monte_carlo_log_marginal,
     target_posterior,
 )
-from skcausal.perturbation._relaxed_graph import gumbel_sigmoid, spectral_radius, threshold_to_dag
+from skcausal.perturbation._relaxed_graph import gumbel_sigmoid, spectral_radius
 
 
 def _random(seed):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from skcausal.base import control_mean
 from skcausal.interventions import do
 from skcausal.prediction import AdditiveShift, NoEffect
-from skcausal.prediction._shifts import control_mean
 
 # Columns a, b, c; regimes: control, a, a, b, a+b.
 X = np.array(
