@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skcausal.base import is_constant
+from skcausal._adjacency import threshold_to_dag
+from skcausal.base import control_mean, is_constant
 from skcausal.structure._gaussian_score import GaussianScore
 from skcausal.structure._learner import StructureLearner
 
@@ -143,10 +144,7 @@ def _control_deviations(X, mask):
     constant = is_constant(X)
     Z = np.where(constant, 0.0, X - X.mean(axis=0))
     Z /= np.where(constant, 1.0, Z.std(axis=0))
-    observational = ~mask.any(axis=1)
-    reference = np.broadcast_to(observational[:, None], X.shape) if observational.any() else ~mask
-    count = reference.sum(axis=0)
-    return Z - np.where(reference, Z, 0.0).sum(axis=0) / np.maximum(count, 1)
+    return Z - control_mean(Z, mask)
 
 
 def _noise_variances(deviation, shift, mask, regime, effect):
@@ -189,17 +187,12 @@ def _within_regimes(residual, shift, free, regime):
 def _acyclic_candidates(strength, threshold, most):
     """Edges (n_variables, n_variables) by falling strength, unless one closes a cycle.
 
-    Variable j gets at most ``most[j]`` parents.
+    Variable j keeps at most the ``most[j]`` strongest of its parents.
     """
-    candidates = np.zeros(strength.shape, dtype=bool)
-    reaches = np.eye(len(strength), dtype=bool)
-    causes, effects = np.nonzero((strength > threshold) & (strength > strength.T))
-    for edge in np.argsort(-strength[causes, effects], kind="stable"):
-        i, j = causes[edge], effects[edge]
-        if not reaches[j, i] and candidates[:, j].sum() < most[j]:
-            candidates[i, j] = True
-            reaches |= np.outer(reaches[:, i], reaches[j])
-    return candidates
+    outweighs = np.where(strength > strength.T, strength, 0.0)
+    candidates = threshold_to_dag(outweighs, threshold).astype(bool)
+    by_strength = np.argsort(-np.where(candidates, strength, 0.0), axis=0, kind="stable")
+    return candidates & (np.argsort(by_strength, axis=0) < most)
 
 
 def _select_parents(score, j, parents):
