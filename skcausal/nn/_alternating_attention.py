@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -99,16 +101,12 @@ class AlternatingAttention(nn.Module):
         # Masks of keys, over axes (heads, queries, keys).
         keys = None if rows is None else rows[..., None, None, None, :]
         for layer in self.layers:
-            tokens = tokens + drop(layer.variables(tokens, None, second_order))
-            by_variable = tokens.transpose(-3, -2)
-            update = layer.rows(by_variable, keys, second_order).transpose(-3, -2)
-            tokens = tokens + drop(update)
-            tokens = tokens + drop(layer.perceptron(tokens))
+            tokens = layer(tokens, keys, drop, second_order)
         return self.norm(tokens)
 
 
 class _Layer(nn.Module):
-    """What one layer adds to the tokens, in three parts."""
+    """One layer: what its three parts yield is added to the tokens in turn."""
 
     def __init__(self, generator: torch.Generator, width: int, n_heads: int, n_hidden: int):
         super().__init__()
@@ -120,6 +118,20 @@ class _Layer(nn.Module):
             nn.ReLU(),
             linear(n_hidden, width, generator),
         )
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        keys: torch.Tensor | None,
+        drop: Callable[[torch.Tensor], torch.Tensor],
+        second_order: bool,
+    ) -> torch.Tensor:
+        """Transform the tokens; `keys` masks rows, `drop` is applied to what is added."""
+        tokens = tokens + drop(self.variables(tokens, None, second_order))
+        by_variable = tokens.transpose(-3, -2)
+        update = self.rows(by_variable, keys, second_order).transpose(-3, -2)
+        tokens = tokens + drop(update)
+        return tokens + drop(self.perceptron(tokens))
 
 
 class _SelfAttention(nn.Module):

@@ -50,7 +50,7 @@ def adapt(
         Adapted parameters, with an axis of tasks in front if X has one: a value for `parameters` in
         :func:`transfer_loss`, or for :func:`torch.func.functional_call`.
     """
-    parameters = dict(network.named_parameters())
+    parameters: dict[str, torch.Tensor] = dict(network.named_parameters())
     if not create_graph:
         parameters = {name: p.detach().requires_grad_() for name, p in parameters.items()}
     if X.ndim == 3:

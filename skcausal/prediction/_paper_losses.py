@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call, vmap
 
-Parameters = Mapping[str, torch.Tensor]
+Parameters = dict[str, torch.Tensor]
 
 
 def fit_loss(
@@ -34,7 +32,7 @@ def fit_loss(
         Targets.
     context : pair of tensors, default=None
         Rows that stand for X and mask in the attention. Default: all.
-    parameters : mapping of str to Tensor, default=None
+    parameters : dict of str to Tensor, default=None
         Parameters instead of the network's, or, with an axis of tasks in front, of each task.
     generator : torch.Generator, default=None
         Source of dropout. None: no dropout.
@@ -127,8 +125,8 @@ def context_rows(
     n_all = X.shape[-2]
     if n_rows is None or n_rows >= n_all:
         return X, mask
-    chosen = np.random.default_rng(seed).permutation(n_all)[:n_rows]
-    chosen = torch.from_numpy(np.sort(chosen)).to(X.device)
+    order = np.random.default_rng(seed).permutation(n_all)
+    chosen = torch.from_numpy(np.sort(order[:n_rows])).to(X.device)
     return X[..., chosen, :], mask[..., chosen, :]
 
 

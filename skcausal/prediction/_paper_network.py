@@ -44,6 +44,7 @@ class PaperNetwork(nn.Module):
        Section 3.3 and appendix D.
     """
 
+    others: torch.Tensor
     sizes: dict[str, int]
 
     def __init__(
