@@ -41,21 +41,27 @@ def train(args):
     settings = {
         "sizes": sizes,
         "n_steps": args.steps,
-        "learning_rate": 2e-3,
+        "learning_rate": args.learning_rate,
         "seed": args.seed,
     }
-    network = make_network("amortized", sizes, seed=args.seed)
+    network, before = make_network("amortized", sizes, seed=args.seed), None
+    if args.start:
+        network, before = load_network(args.start, "amortized")
     pretrain_network(
         network,
         PRIORS,
         SHARES,
         n_steps=args.steps,
         seed=args.seed,
+        learning_rate=args.learning_rate,
+        trained_before=args.start is not None,
         checkpoint=args.checkpoint,
         fingerprint=fingerprint_of(PRIORS, settings) if args.checkpoint else "",
         verbose=True,
     )
     card = settings | {"prior": "general", "torch": torch.__version__, "device": "cpu"}
+    if before is not None:
+        card["before"] = before
     card["held_out"] = held_out(network)
     save_network(f"{args.out}.safetensors", "amortized", network, card)
     print(f"{args.out}.safetensors", card["held_out"])
@@ -165,6 +171,8 @@ def main():
     parser.add_argument("--steps", type=int, default=34_000)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--start", default=None, help="a file of weights to start from")
     parser.add_argument("--checkpoint", default=None)
     parser.add_argument("--out", default="intervention_predictor")
     parser.add_argument("--install", default=None, help="a file of weights to ship")

@@ -25,6 +25,9 @@ _PAIRS_PER_BATCH = 3600
 _MOST_TASKS = 48
 _FEWEST_TASKS = 2
 
+# Share of the training in which the solution of the system is damped, less and less.
+_DAMPED_SHARE = 0.3
+
 # Standardised means are compared within this range: an unstable system early in training would
 # drown all others.
 _LARGEST_MEAN = 12.0
@@ -121,7 +124,8 @@ def batch_loss(network, batch: TaskBatch) -> dict[str, torch.Tensor]:
     statistics = pair_statistics(batch.moments)
     edge_logit, shrinkage, errors = network(statistics)
     fit = refit(statistics.free, shrinkage)
-    damping = max(0.1 * (1.0 - batch.progress / 0.3), 0.0) + 1e-4 * (batch.progress < 1.0)
+    damping = 0.1 * max(0.0, 1.0 - batch.progress / _DAMPED_SHARE)
+    damping += 1e-4 * (batch.progress < 1.0)
     mean, response = solve_do(fit, batch.targets, batch.values, damping)
     free = 1.0 - batch.targets
     difference = mean.clamp(-_LARGEST_MEAN, _LARGEST_MEAN) - batch.truth.clamp(
@@ -180,6 +184,7 @@ def pretrain_network(
     n_steps: int,
     seed: int,
     learning_rate: float = 2e-3,
+    trained_before: bool = False,
     device="cpu",
     checkpoint=None,
     fingerprint: str = "",
@@ -201,6 +206,9 @@ def pretrain_network(
         Determines the tasks.
     learning_rate : float, default=2e-3
         Largest learning rate of AdamW.
+    trained_before : bool, default=False
+        Whether to leave out what helps a network from initial weights over its first steps: the
+        weight of the edges' cross-entropy, and damping.
     device : str or torch.device, default="cpu"
         Where to train.
     checkpoint : str or path-like, default=None
@@ -224,7 +232,8 @@ def pretrain_network(
         first = epoch * _STEPS_PER_EPOCH
         for step in range(first, first + _STEPS_PER_EPOCH):
             tasks = draw_tasks(priors, shares, seed, step * world_size + rank, device)
-            yield replace(tasks, progress=step / n_steps)
+            progress = step / n_steps
+            yield replace(tasks, progress=max(progress, _DAMPED_SHARE * trained_before))
 
     return train(
         network,
