@@ -1,8 +1,12 @@
 """Predict what an intervention does to all variables."""
 
-from skcausal.prediction._meta_predictor import MetaInterventionPredictor
+from typing import TYPE_CHECKING
+
 from skcausal.prediction._ridge import ConditionalRidge, InterventionRidge
 from skcausal.prediction._shifts import AdditiveShift, NoEffect
+
+if TYPE_CHECKING:
+    from skcausal.prediction._meta_predictor import MetaInterventionPredictor
 
 __all__ = [
     "AdditiveShift",
@@ -11,3 +15,16 @@ __all__ = [
     "MetaInterventionPredictor",
     "NoEffect",
 ]
+
+
+def __getattr__(name):
+    # Imported on first use: it needs torch, which the baselines do without.
+    if name == "MetaInterventionPredictor":
+        from skcausal.prediction._meta_predictor import MetaInterventionPredictor
+
+        return MetaInterventionPredictor
+    raise AttributeError(f"module 'skcausal.prediction' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__
