@@ -43,6 +43,7 @@ def train(args):
         "n_steps": args.steps,
         "learning_rate": args.learning_rate,
         "seed": args.seed,
+        "shares": SHARES,
     }
     network, before = make_network("amortized", sizes, seed=args.seed), None
     if args.start:

@@ -26,24 +26,24 @@ _HIDDEN = {"n_confounders": randint(1, 5), "confounder_variance": uniform(0.2, 0
 
 # (share, prior)
 GENERAL = (
-    (0.20, LinearPrior(_N_VARIABLES)),
-    (0.08, LinearPrior(_N_VARIABLES, noise_level=loguniform(0.3, 15.0))),
-    (0.14, LinearPrior(_N_VARIABLES, **_NOISE, **_WEIGHTS, **_DENSITY)),
-    (0.08, LinearPrior(_sizes(6), edges_per_variable=uniform(1.5, 1.0), **_NOISE, **_WEIGHTS)),
+    (0.16, LinearPrior(_N_VARIABLES)),
+    (0.07, LinearPrior(_N_VARIABLES, noise_level=loguniform(0.3, 15.0))),
+    (0.12, LinearPrior(_N_VARIABLES, **_NOISE, **_WEIGHTS, **_DENSITY)),
+    (0.07, LinearPrior(_sizes(6), edges_per_variable=uniform(1.5, 1.0), **_NOISE, **_WEIGHTS)),
     (
-        0.05,
+        0.04,
         LinearPrior(
             _N_VARIABLES, graph="scale_free", edges_per_variable=randint(1, 3), **_NOISE, **_WEIGHTS
         ),
     ),
-    (0.10, LinearPrior(_N_VARIABLES, edges_per_variable=0.7, **(_CYCLES | {"n_cycles": 1}))),
+    (0.12, LinearPrior(_N_VARIABLES, edges_per_variable=0.7, **(_CYCLES | {"n_cycles": 1}))),
     (
-        0.10,
+        0.09,
         LinearPrior(
             _N_VARIABLES, edges_per_variable=uniform(0.4, 1.1), **_CYCLES, **_NOISE, **_WEIGHTS
         ),
     ),
-    (0.10, LinearPrior(_N_VARIABLES, n_confounders=2)),
+    (0.18, LinearPrior(_N_VARIABLES, n_confounders=2)),
     (0.12, LinearPrior(_N_VARIABLES, **_HIDDEN, **_NOISE, **_WEIGHTS, **_DENSITY)),
     (
         0.03,
