@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Shares of a residual that is taken for a nonlinear effect rather than noise, as ratios of
-# variances to that of a row's noise.
-_RATIOS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+# Variances of a nonlinear effect that are tried, in units of the variance of a row's noise.
+_RATIOS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
-# Residual means must be this many times larger (in squares) than noise would make them, and the
-# leave-one-regime-out error must fall to this share.
-_LEAST_EXCESS = 1.5
-_LARGEST_SHARE = 0.95
+# By how many nats an effect must raise the likelihood of a variable's residual means. In linear
+# systems fewer than one variable in a thousand gets there by chance.
+_LEAST_GAIN = 4.0
 
 # Regimes beyond which the correction, cubic in their number, is not tried.
 _MOST_REGIMES = 1000
@@ -60,7 +58,7 @@ class MeanCorrector:
 
 
 def fit_mean_corrector(targets, means, n_rows, predicted, noise_variance):
-    """Fit a correction of the regimes' means, if leaving regimes out shows that it helps.
+    """Fit a correction of the regimes' means for the variables that clearly need one.
 
     Parameters
     ----------
@@ -78,47 +76,48 @@ def fit_mean_corrector(targets, means, n_rows, predicted, noise_variance):
     Returns
     -------
     corrector : MeanCorrector or None
-        None where the linear system is no worse.
+        None where the linear system explains the means.
     """
     residual = np.where(targets, 0.0, means - predicted)
-    free = ~targets
-    excess = (residual**2 * n_rows[:, None]).sum(axis=0) / noise_variance
-    suspects = np.flatnonzero(excess > _LEAST_EXCESS * np.maximum(free.sum(axis=0), 1))
-    if not 4 <= len(targets) <= _MOST_REGIMES or len(suspects) == 0:
+    weights = np.zeros(targets.shape)
+    # No correction can raise the likelihood by more than half of the squared residuals.
+    squares = (residual**2 * n_rows[:, None]).sum(axis=0) / noise_variance
+    suspects = np.flatnonzero(0.5 * squares > _LEAST_GAIN)
+    if len(suspects) == 0 or len(targets) > _MOST_REGIMES:
         return None
     kernel = _kernel(targets, means, targets, means)
-    weights = np.zeros(targets.shape)
-    before = after = 0.0
     for j in suspects:
-        rows = np.flatnonzero(free[:, j])
-        error, best, own_weights = _fit_variable(
-            kernel[np.ix_(rows, rows)], residual[rows, j], n_rows[rows]
+        rows = np.flatnonzero(~targets[:, j])
+        noise = np.sqrt(noise_variance[j])
+        gain, own = _fit_variable(
+            kernel[np.ix_(rows, rows)], residual[rows, j] / noise, n_rows[rows]
         )
-        before, after = before + error, after + best
-        weights[rows, j] = own_weights
-    if after > _LARGEST_SHARE * before:
+        if gain > _LEAST_GAIN:
+            weights[rows, j] = own * noise
+    if not weights.any():
         return None
     return MeanCorrector(targets, np.where(targets, means, 0.0), weights)
 
 
 def _fit_variable(kernel, residual, n_rows):
-    """Weights of the regimes for one variable: of the ratio with the least leave-one-out error.
+    """Fit the effect of one variable's regimes, by the ratio of the largest likelihood.
 
-    Returns the error without a correction, the least one, and the weights (n_regimes,). With
+    The residual means, in units of the noise, are ``N(0, ratio kernel + diag(1 / n_rows))``.
+    Returns by how much the logarithm of their density exceeds that without an effect, and the
+    weights (n_regimes,) of the posterior mean; 0 for both where no ratio does better. With
     ``root = n_rows^1/2``, the eigenvectors of ``root kernel root`` serve all ratios.
     """
     root = np.sqrt(n_rows)
     values, vectors = np.linalg.eigh(root[:, None] * kernel * root)
+    values = np.maximum(values, 0.0)
     projected = vectors.T @ (root * residual)
-    error = best = residual @ residual
-    weights = np.zeros(len(residual))
+    gain, weights = 0.0, np.zeros(len(residual))
     for ratio in _RATIOS:
-        shrunk = 1.0 / (ratio * values + 1.0)
-        solved = root * (vectors @ (shrunk * projected))
-        left_out = solved / (n_rows * (vectors**2 @ shrunk))
-        if left_out @ left_out < best:
-            best, weights = left_out @ left_out, ratio * solved
-    return error, best, weights
+        total = ratio * values + 1.0
+        candidate = 0.5 * (projected**2 * (1.0 - 1.0 / total) - np.log(total)).sum()
+        if candidate > gain:
+            gain, weights = candidate, ratio * root * (vectors @ (projected / total))
+    return gain, weights
 
 
 def _kernel(targets, values, other_targets, other_values):

@@ -70,9 +70,9 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
     finetune_learning_rate : float, default=None
         Size of these steps. Default: 0.1.
     correct_means : bool, default=True
-        Correct predicted means by what the linear system leaves of the regimes' means, where this
-        lowers the error in regimes left out: nonlinear effects of single targets are then carried
-        over to their combinations.
+        Correct predicted means by what the linear system leaves of the regimes' means, for the
+        variables in which that is clearly more than noise: nonlinear effects of single targets are
+        then carried over to their combinations.
     threshold : float, default=0.5
         Probability from which on an edge stands in `adjacency_`.
     width, n_layers : int, default=None
