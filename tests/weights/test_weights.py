@@ -1,0 +1,65 @@
+"""Shipped weights: complete, described, and refused once they are damaged."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+import skcausal.weights
+from skcausal.prediction import _pretrained
+from skcausal.weights import shipped_weights
+
+FOLDER = Path(skcausal.weights.__file__).parent
+NAMES = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the folder in place of the package's."""
+    folder = tmp_path / "weights"
+    shutil.copytree(FOLDER, folder)
+    monkeypatch.setattr(skcausal.weights, "_FOLDER", folder)
+    monkeypatch.setattr(skcausal.weights, "_CHECKSUMS", folder / "SHA256SUMS")
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_has_its_checksum_and_a_card(name):
+    path = shipped_weights(name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"{digest}  {path.name}" in (FOLDER / "SHA256SUMS").read_text().splitlines()
+    assert "## Limits" in path.with_suffix(".md").read_text()
+
+
+def test_the_folder_is_small():
+    """All weights together may take 20 MB; those of the intervention predictor 2 MB."""
+    sizes = {path.stem: path.stat().st_size for path in FOLDER.glob("*.safetensors")}
+    assert sum(sizes.values()) <= 20e6
+    assert sizes[_pretrained.SHIPPED] <= 2e6
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="no shipped weights of the name 'mine'"):
+        shipped_weights("mine")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_and_missing_files_are_refused(name, copied):
+    assert shipped_weights(name).parent == copied
+    path = copied / f"{name}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(OSError, match="damaged: their checksum differs"):
+        shipped_weights(name)
+    path.unlink()
+    with pytest.raises(OSError, match="missing; reinstall"):
+        shipped_weights(name)
+
+
+def test_card_of_the_intervention_predictor():
+    """The file itself says how it was trained, and how well it does on unseen systems."""
+    _, card = _pretrained.load_network(shipped_weights(_pretrained.SHIPPED), "amortized")
+    assert {"n_steps", "seed", "learning_rate", "held_out"} <= set(card)
+    assert 0.85 <= card["held_out"]["coverage"] <= 0.95
