@@ -224,13 +224,12 @@ def pretrain_network(
         Means of the terms of :func:`batch_loss` over every epoch of 50 batches.
     """
     n_epochs = math.ceil(n_steps / _STEPS_PER_EPOCH)
-    n_steps = n_epochs * _STEPS_PER_EPOCH
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
     optimizer.register_step_pre_hook(_clip_gradients)
 
     def epoch_batches(epoch, rank, world_size):
         first = epoch * _STEPS_PER_EPOCH
-        for step in range(first, first + _STEPS_PER_EPOCH):
+        for step in range(first, min(first + _STEPS_PER_EPOCH, n_steps)):
             tasks = draw_tasks(priors, shares, seed, step * world_size + rank, device)
             progress = step / n_steps
             yield replace(tasks, progress=max(progress, _DAMPED_SHARE * trained_before))
