@@ -3,11 +3,14 @@
 One thread of a CPU takes about an hour. The training is written to a checkpoint every few seconds
 and goes on from there, bit-identically, if it is started again:
 
-    python benchmarks/train/intervention_predictor.py --seed 0 --checkpoint mip.ckpt --out mip
-    python benchmarks/train/intervention_predictor.py --install mip.safetensors
+    python benchmarks/train/intervention_predictor.py --checkpoint first.ckpt --out first
+    python benchmarks/train/intervention_predictor.py --start first.safetensors --seed 1000 --steps 9000 \\
+        --learning-rate 1e-3 --checkpoint second.ckpt --out second
+    python benchmarks/train/intervention_predictor.py --install second.safetensors
 
-The first command writes ``mip.safetensors``; the second copies a file into the package, with its
-checksum and model card. The card's figures are those of systems that the training has not seen.
+The last command copies a file into the package, with its checksum and model card. The card's
+figures are those of systems that the training has not seen. The shipped weights were made in these
+two stages, the first of them with other shares of the priors, which the card lists.
 """
 
 import argparse
@@ -99,12 +102,24 @@ def model_card(network, card):
     return CARD.format(
         n_weights=n_weights,
         priors=priors,
-        steps=card["n_steps"],
-        seed=card["seed"],
-        rate=card["learning_rate"],
+        stages="\n".join(stage_text(stage) for stage in stages(card)),
         torch=card["torch"],
         device=card["device"],
         **figures,
+    )
+
+
+def stages(card):
+    """Settings of the trainings that led to the weights, the first one first."""
+    return [*stages(card["before"]), card] if "before" in card else [card]
+
+
+def stage_text(stage):
+    """One line on a training."""
+    shares = ", ".join(f"{100 * share:.0f}" for share in stage["shares"])
+    return (
+        f"  - {stage['n_steps']:,} steps, learning rate {stage['learning_rate']}, seed "
+        f"{stage['seed']}, shares of the priors in % {shares}"
     )
 
 
@@ -116,7 +131,7 @@ def prior_text(prior):
         value = getattr(prior, name)
         if hasattr(value, "support"):
             low, high = value.support()
-            law = value.dist.name or "discrete"
+            law = value.dist.name if value.dist.name != "Distribution" else "discrete"
             shown.append(f"{name}: {law} on [{low:.3g}, {high:.3g}]")
         elif value != getattr(default, name):
             shown.append(f"{name}={value!r}")
@@ -140,8 +155,8 @@ others, so that the fitted linear system predicts interventions that were never 
   the noise;
 - objective: root mean squared error of the mean of all variables under eight unseen interventions,
   in standardised units, plus the cross-entropy of edges;
-- {steps:,} steps of AdamW, learning rate {rate} with warm-up and cosine, seed {seed}, about 35
-  systems a step; torch {torch} on {device}.
+- AdamW with warm-up and a cosine, about 35 systems a step; torch {torch} on {device}:
+{stages}
 
 The command is `benchmarks/train/intervention_predictor.py`.
 
