@@ -4,8 +4,8 @@ One thread of a CPU takes about an hour. The training is written to a checkpoint
 and goes on from there, bit-identically, if it is started again:
 
     python benchmarks/train/intervention_predictor.py --checkpoint first.ckpt --out first
-    python benchmarks/train/intervention_predictor.py --start first.safetensors --seed 1000 --steps 9000 \\
-        --learning-rate 1e-3 --checkpoint second.ckpt --out second
+    python benchmarks/train/intervention_predictor.py --checkpoint second.ckpt --out second \\
+        --start first.safetensors --seed 1000 --steps 9000 --learning-rate 1e-3
     python benchmarks/train/intervention_predictor.py --install second.safetensors
 
 The last command copies a file into the package, with its checksum and model card. The card's
