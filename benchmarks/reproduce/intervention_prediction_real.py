@@ -316,17 +316,20 @@ def _colours(names):
 
 
 def _plot_sachs(table, ax):
-    """A dot for each regime; bars for their mean, ticks for their median."""
+    """A dot for each regime; their mean and their median."""
     table = table.iloc[::-1].set_index("model")
     regimes = table.columns[: table.columns.get_loc("mean")]
-    ax.barh(table.index, table["mean"], color=_colours(table.index), height=0.65, alpha=0.45)
-    colours = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0072B2", "0.2")
+    colours = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0072B2", "0.5")
     for regime, colour in zip(regimes, colours):
         ax.plot(table[regime], table.index, "o", markersize=5, color=colour, label=regime)
     ax.plot(table["median"], table.index, "|", markersize=16, color="black", label="median")
-    ax.set(xscale="log", title="Sachs: each regime unseen (bars: mean)")
+    ax.plot(table["mean"], table.index, "D", markersize=6, color="black", label="mean")
+    for position, name in enumerate(table.index):
+        if "meta" in name:
+            ax.axhspan(position - 0.45, position + 0.45, color="#0072B2", alpha=0.12, linewidth=0)
+    ax.set(xscale="log", title="Sachs: each regime unseen")
     ax.set_xlabel("squared error of means (control standard deviations)")
-    ax.legend(frameon=True, fontsize=8, loc="lower right")
+    ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncol=5)
 
 
 def _plot_melanoma(table, ax):
@@ -336,7 +339,7 @@ def _plot_melanoma(table, ax):
     others = table[~table["chosen"]]
     ax.plot(others["mse"], others["model"], "o", color="black", markersize=3, alpha=0.6)
     ax.set(xlim=(0, 0.1), title="Melanoma: 66 pairs of drugs from singles")
-    ax.set_xlabel("mean squared error (dots: encodings not chosen; axis cut)")
+    ax.set_xlabel("mean squared error; axis cut\n(dots: encodings not chosen)")
 
 
 def _plot_norman(table, ax):
@@ -356,7 +359,9 @@ def _plot_norman(table, ax):
         )
     ax.set_yticks(list(position.values()), list(position))
     ax.set(xlim=(0, 0.4), title="Norman: growth under pairs of genes")
-    ax.set_xlabel("root mean squared error (pale: from singles; full: and a tenth of pairs)")
+    ax.set_xlabel(
+        "root mean squared error; axis cut\n(pale: from singles; full: and a tenth of pairs)"
+    )
 
 
 def main():
