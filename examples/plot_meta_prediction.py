@@ -75,8 +75,9 @@ best = results.loc[results.groupby("model", sort=False)["mean_test_score"].idxma
 # Was the search right?
 # ---------------------
 # It had eight pairs to judge by, and noisy cells. Beside its error: that of the predicted means of
-# the pairs that nobody has seen, with the best setting of each model, in the same units. The system
-# is of the kind that the graph learners assume, without feedback and without hidden confounders;
+# the pairs that nobody has seen, with the best setting of each model, in the same units. The two
+# need not agree on the best model, since most of what the search measures is noise. The system is
+# of the kind that the graph learners assume, without feedback and without hidden confounders;
 # :ref:`another example <sphx_glr_auto_examples_plot_cycles_and_confounders.py>` leaves that kind.
 
 query, targets = (
@@ -104,7 +105,7 @@ print("Chosen:", search.best_params_)
 # How sure is it?
 # ---------------
 # The meta-learned predictor says how far off each mean may be: 1.645 standard deviations on either
-# side are meant to hold nine in ten.
+# side are meant to hold nine in ten, over many systems; in a single one they may hold more or less.
 
 meta = MetaInterventionPredictor().fit(X, interventions=interventions)
 mean, std = meta.predict(query, interventions=targets, return_std=True)
@@ -133,7 +134,7 @@ for ax, name in zip(axes.values(), titles):
             fmt="none",
             ecolor="#56B4E9",
             elinewidth=1,
-            label=f"90 % intervals (hold {inside.mean():.0%})",
+            label=f"90 % intervals (hold {inside.mean():.1%})",
         )
     ax.plot(
         truth[free],
