@@ -13,6 +13,9 @@ PENALTY_BOUNDS = (-9.0, 10.0)
 
 _JITTER = 1e-4
 
+# Variances below this, of standardised variables, are rounding errors.
+_CONSTANT = 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class Shrinkage:
@@ -99,6 +102,9 @@ def refit(free: FreeMoments, shrinkage: Shrinkage) -> LinearFit:
     inverse = torch.linalg.inv(system)
     moment = a * (with_own + penalty * shrinkage.centre / unit)
     coef = a * (inverse @ moment[..., None])[..., 0] * unit
+    # A variable that is constant while it is free depends on none that varied, whatever the centres
+    # of its weights are.
+    coef = coef * (torch.einsum("bjjj->bj", moments) > _CONSTANT)[..., None]
     own_mean = free.mean.diagonal(dim1=-2, dim2=-1)
     intercept = own_mean - (coef * free.mean).sum(dim=-1)
     noise_variance = _residual_variance(free, coef)

@@ -20,7 +20,7 @@ def reference_kernel(targets, values, other_targets, other_values):
     for a in range(len(targets)):
         for b in range(len(other_targets)):
             for i in np.flatnonzero(targets[a] & other_targets[b]):
-                kernel[a, b] += np.exp(-0.5 * (values[a, i] - other_values[b, i]) ** 2)
+                kernel[a, b] += np.exp(-0.5 * ((values[a, i] - other_values[b, i]) / 0.5) ** 2)
     return kernel
 
 

@@ -358,3 +358,23 @@ def test_gradients_are_those_of_finite_differences():
         return solve_do(fit, targets, 2.0 * targets)[0]
 
     assert torch.autograd.gradcheck(means, leaves)
+
+
+def test_constant_variables_get_no_weights():
+    """Nothing that varied moved them, so the centres of their weights are not believed."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((40, 3), dtype=bool)
+    mask[20:, 0] = True
+    Z = rng.normal(size=(40, 3))
+    Z[:, 2] = 0.0
+    moments = RegimeMoments.from_rows(Z, mask, mask[:, 0].astype(int))
+    statistics = pair_statistics(moments)
+    shape = statistics.free.mean.shape
+    shrinkage = Shrinkage(
+        torch.full(shape, 3.0, dtype=torch.float64),
+        torch.full(shape, 0.7, dtype=torch.float64),
+        *torch.zeros(2, 1, 3, dtype=torch.float64),
+    )
+    coef = refit(statistics.free, shrinkage).coef[0]
+    assert not coef[2].any()
+    assert coef[:2].abs().sum() > 0
