@@ -165,7 +165,7 @@ def fit_amortized(
     scm = LinearGaussianSCM(
         coef, intercept, _array(fit.noise_variance), *_moments_of_targets(Z, mask)
     )
-    scm, probabilities = _without_mechanism(scm, probabilities, mask, names)
+    _remove_mechanisms(scm, errors, probabilities, mask, names)
     corrector = None
     if correct_means:
         targets, mean = moments.targets[0].numpy().astype(bool), moments.mean[0].numpy()
@@ -201,7 +201,7 @@ def _moments_of_targets(Z, mask):
     return mean, variance
 
 
-def _without_mechanism(scm, probabilities, mask, names):
+def _remove_mechanisms(scm, errors, probabilities, mask, names):
     """Make variables roots that are a target in every row: there is no data on their mechanism."""
     for j in np.flatnonzero(mask.all(axis=0)):
         warnings.warn(
@@ -213,4 +213,5 @@ def _without_mechanism(scm, probabilities, mask, names):
         scm.coef[:, j], probabilities[:, j] = 0.0, 0.0
         scm.intercept[j] = scm.target_mean[j]
         scm.noise_variance[j] = max(scm.target_variance[j], 1e-12)
-    return scm, probabilities
+        errors.covariance[j] = 0.0
+        errors.offset_variance[j] = scm.noise_variance[j] / len(mask)

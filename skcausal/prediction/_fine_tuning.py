@@ -47,22 +47,29 @@ def fine_tune(
     errors : dict of str to float
         Mean squared error of the means of regimes left out, "before" and "after" the steps.
     """
-    n_regimes = moments.n_rows.shape[1]
-    folds = torch.arange(n_regimes) % min(_N_FOLDS, n_regimes)
+    folds = _folds(moments)
     kept = torch.stack([folds != k for k in range(int(folds.max()) + 1)])
-    contexts = _without(moments, kept.to(moments.n_rows.device))
+    contexts = _without(moments, kept)
     with torch.no_grad():
         fold_statistics = pair_statistics(contexts)
         _, before, _ = network(fold_statistics)
     after = descend(contexts, fold_statistics, before, n_steps, learning_rate)
-    weights = (~kept).to(moments.n_rows) * moments.n_rows
+    weights = ((~kept) * moments.n_rows)[..., None] * (1.0 - moments.targets)
     errors = {}
     for name, candidate in (("before", before), ("after", after)):
         misfit = _misfit(moments, fold_statistics, candidate)
-        errors[name] = float((weights[..., None] * misfit).sum() / weights.sum())
+        errors[name] = float((weights * misfit).sum() / weights.sum().clamp(min=1.0))
     if not errors["after"] < errors["before"]:
         return shrinkage, errors
     return descend(moments, statistics, shrinkage, n_steps, learning_rate), errors
+
+
+def _folds(moments):
+    """Fold (n_regimes,) of every regime; it depends on neither their order nor the variables'."""
+    n_regimes = moments.n_rows.shape[1]
+    size = (moments.mean[0] ** 2).sum(dim=-1)
+    rank = size.argsort().argsort()
+    return rank % min(_N_FOLDS, n_regimes)
 
 
 def descend(

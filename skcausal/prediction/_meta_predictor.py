@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skcausal.base import InterventionPredictor
+from skcausal.base import InterventionPredictor, compute_finite
 from skcausal.graphs import to_networkx
 from skcausal.nn import resolve_device, resolve_dtype
 from skcausal.prediction._amortized_fit import canonical_units, fit_amortized
@@ -21,7 +21,7 @@ from skcausal.structure._linear_scm_queries import LinearSCMQueries
 
 def _has_equations(estimator):
     """Whether predictions come from a linear system; for `available_if`."""
-    if estimator.variant == "paper":
+    if getattr(estimator, "_fitted_variant", estimator.variant) == "paper":
         raise AttributeError(
             "MetaInterventionPredictor(variant='paper') has no structural equations: it predicts "
             "each variable from all others. Use variant='amortized'."
@@ -100,7 +100,7 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
     coef_ : ndarray of shape (n_variables, n_variables)
         Entry (i, j): weight of variable i in the equation of j, in their units.
     scm_ : LinearGaussianSCM
-        The fitted system, which all predictions come from.
+        The fitted system, which all predictions come from, but for the correction of means.
     finetuning_ : dict of str to float or None
         Mean squared error in regimes left out "before" and "after" the gradient steps; None if
         there were none.
@@ -280,27 +280,22 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
             If `interventions` is missing although `fit` had it, or an intervened cell is NaN and
             its variable was never a target in training.
         """
-        if return_std not in (False, True, "mean", "row"):
+        if not isinstance(return_std, (bool, np.bool_)) and return_std not in ("mean", "row"):
             raise ValueError(
                 f"return_std must be True, False, 'mean' or 'row', found {return_std!r}."
             )
-        if return_std is not False and self.variant == "paper":
+        check_is_fitted(self)
+        if return_std and self._fitted_variant == "paper":
             raise ValueError("return_std needs variant='amortized'; the paper's has no errors.")
         X_checked, mask = self._check_query(X, interventions, "predict", allow_nan=True)
         X_filled = self._fill_targets(X_checked, mask)
         X_pred = self._predict_checked(X_filled, mask)
-        if return_std is False:
+        if not return_std:
             return X_pred
-        correction = self._correction(X_filled, mask)
-        mean, row = prediction_variances(
-            self._standardised.scm,
-            self._standardised.errors,
-            (X_filled - correction - self.mean_) / self._unit,
-            mask,
-            (X_pred - correction - self.mean_) / self._unit,
+        std = compute_finite(
+            self._standard_deviation, X_filled, mask, X_pred, return_std == "row", what="errors"
         )
-        variance = mean + row if return_std == "row" else mean
-        return X_pred, np.sqrt(variance) * self.scale_
+        return X_pred, std
 
     @available_if(_has_equations)
     def to_networkx(self):
@@ -318,12 +313,15 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
     sample = available_if(_has_equations)(LinearSCMQueries.sample)
     score_samples = available_if(_has_equations)(LinearSCMQueries.score_samples)
 
+    def _check_training_X(self, X):
+        # A fit that fails or is interrupted leaves no mixture of two models behind.
+        self._complete = False
+        return super()._check_training_X(X)
+
     def __sklearn_is_fitted__(self):
         return getattr(self, "_complete", False)
 
     def _fit(self, X, mask, regime):
-        # A fit that fails or is interrupted leaves no mixture of two models behind.
-        self._complete = False
         parameters = check_parameters(self.get_params(deep=False))
         self._weights_of_fit = self._weights(parameters, X.shape[1])
         network = cast_network(
@@ -378,12 +376,21 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         if self._fitted_variant == "paper":
             Z = self._standardised.predict((X - self.mean_) / self.scale_, mask)
             return np.where(mask, X, Z * self.scale_ + self.mean_)
-        # Where cells are known, the correction moves the mean that they deviate from.
-        correction = self._correction(X, mask)
-        return self.scm_.conditional_mean(X - correction, mask) + correction
+        return super()._predict(X, mask)
 
-    def _correction(self, X, mask):
-        """Return what the corrector adds to the means (n_samples, n_variables), in units of X."""
+    def _standard_deviation(self, X, mask, X_pred, of_rows):
+        """Return deviations (n_samples, n_variables) of predicted means, or of rows around them."""
+        correction = self._mean_correction(X, mask)
+        mean, row = prediction_variances(
+            self._standardised.scm,
+            self._standardised.errors,
+            (X - correction - self.mean_) / self._unit,
+            mask,
+            (X_pred - correction - self.mean_) / self._unit,
+        )
+        return np.sqrt(mean + row if of_rows else mean) * self.scale_
+
+    def _mean_correction(self, X, mask):
         corrector = self._standardised.corrector
         if corrector is None:
             return np.zeros(X.shape)

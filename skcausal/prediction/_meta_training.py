@@ -173,7 +173,8 @@ def _calibration(statistics, fit, errors, targets, mean, response, difference):
     loss = torch.where(excess > 0, 0.9 * excess, -0.1 * excess)
     free = 1.0 - targets
     inside = (size <= half_width + 1e-9).to(free)
-    return (loss * free).sum() / free.sum(), (inside * free).sum() / free.sum()
+    n_free = free.sum().clamp(min=1.0)  # none, if all queries set all variables
+    return (loss * free).sum() / n_free, (inside * free).sum() / n_free
 
 
 def pretrain_network(

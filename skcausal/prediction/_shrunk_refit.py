@@ -8,7 +8,7 @@ import torch
 
 from skcausal.nn._pair_statistics import FreeMoments
 
-# Bounds of the logarithm of the penalty: from least squares to an edge that is left out.
+# Bounds of the logarithm of the penalty: from least squares to a weight that is its centre.
 PENALTY_BOUNDS = (-9.0, 10.0)
 
 _JITTER = 1e-4

@@ -45,6 +45,7 @@ class LinearSCMQueries:
             Log-density, in nats, of the free variables given the values of the targets.
         """
         X, mask = self._check_query(X, interventions, "score_samples", allow_nan=False)
+        X = X - self._mean_correction(X, mask)
         return compute_finite(self.scm_.log_density, X, mask, what="log-likelihoods")
 
     def sample(self, n_samples=1, *, interventions=None, X=None, random_state=None):
@@ -71,10 +72,17 @@ class LinearSCMQueries:
         check_is_fitted(self)
         mask, values = self._check_sample_query(n_samples, interventions, X)
         rng = check_random_state(random_state)
-        return compute_finite(lambda v: self.scm_.sample(mask, v, rng), values, what="samples")
+        X_sampled = compute_finite(lambda v: self.scm_.sample(mask, v, rng), values, what="samples")
+        return X_sampled + self._mean_correction(X_sampled, mask)
 
     def _predict(self, X, mask):
-        return self.scm_.conditional_mean(X, mask)
+        # Where cells are known, the correction moves the mean that they deviate from.
+        correction = self._mean_correction(X, mask)
+        return self.scm_.conditional_mean(X - correction, mask) + correction
+
+    def _mean_correction(self, X, mask):
+        """Return what interventions add to the means that the SCM gives; 0 for targets."""
+        return 0.0
 
     def _check_sample_query(self, n_samples, interventions, X):
         """Mask and do-values of n_samples rows; raise where a target has no value at all."""

@@ -347,3 +347,71 @@ class TestPaper:
             MetaInterventionPredictor(**PAPER, prior=[LinearPrior(3), LinearPrior(4)]).pretrain()
         with pytest.raises(ValueError, match="pass a prior that has it"):
             MetaInterventionPredictor(**PAPER).pretrain()
+
+
+def test_folds_of_fine_tuning_do_not_depend_on_the_numbering():
+    """With more regimes than folds, too."""
+    X, mask, _, _, _ = simulate(LinearPrior(12), 1, 4)
+    order = np.random.default_rng(0).permutation(12)
+    options = {"n_finetune_steps": 2}
+    plain = MetaInterventionPredictor(**options).fit(X[0], interventions=mask)
+    other = MetaInterventionPredictor(**options).fit(X[0][:, order], interventions=mask[:, order])
+    for name, error in plain.finetuning_.items():
+        assert other.finetuning_[name] == pytest.approx(error, rel=1e-6)
+
+
+def test_samples_and_densities_are_those_of_the_corrected_means():
+    """Where effects of single targets are bent, draws have the mean that is predicted."""
+    rng = np.random.default_rng(0)
+    values = np.repeat(np.linspace(-2.0, 2.0, 9), 40)
+    X = np.column_stack([values, values**2 + 0.3 * rng.normal(size=len(values))])
+    mask = np.column_stack([np.ones(len(X), bool), np.zeros(len(X), bool)])
+    control = 0.3 * rng.normal(size=(100, 2))
+    X, mask = np.vstack([control, X]), np.vstack([np.zeros((100, 2), bool), mask])
+    regimes = np.r_[np.zeros(100), 1 + np.repeat(np.arange(9), 40)]
+    model = MetaInterventionPredictor().fit(X, interventions=mask, regimes=regimes)
+    query, interventions = do({0: [2.0]}, variables=2)
+    predicted = model.predict(query, interventions=interventions)[0, 1]
+    assert predicted == pytest.approx(4.0, abs=0.4)
+    draws = model.sample(2000, interventions=interventions, X=query, random_state=0)
+    assert draws[:, 1].mean() == pytest.approx(predicted, abs=0.1)
+    rows = np.array([[2.0, predicted], [2.0, predicted + 2.0], [2.0, predicted - 2.0]])
+    density = model.score_samples(rows, interventions=np.tile(interventions, (3, 1)))
+    assert density[0] > density[1]
+    assert density[1] == pytest.approx(density[2], abs=1e-6)
+
+
+def test_error_of_a_variable_that_is_always_a_target():
+    """Its mean is known as well as that of any sample."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2))
+    mask = np.column_stack([np.ones(50, bool), np.zeros(50, bool)])
+    with pytest.warns(UserWarning, match="target in every row"):
+        model = MetaInterventionPredictor().fit(X, interventions=mask)
+    none = np.zeros((1, 2), dtype=bool)
+    _, std = model.predict(np.full((1, 2), np.nan), interventions=none, return_std=True)
+    assert std[0, 0] == pytest.approx(X[:, 0].std() / np.sqrt(50))
+
+
+def test_values_far_outside_of_the_data_are_refused():
+    X, mask = random_data(0)
+    model = MetaInterventionPredictor().fit(X, interventions=mask)
+    query, interventions = do({0: 1e160}, variables=4)
+    with pytest.raises(ValueError, match="overflow"):
+        model.predict(query, interventions=interventions, return_std=True)
+
+
+def test_failed_validation_leaves_nothing_behind():
+    X, mask = random_data(0)
+    model = MetaInterventionPredictor().fit(X, interventions=mask)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full((5, 3), np.nan))
+    with pytest.raises(NotFittedError):
+        model.predict(X, interventions=mask)
+
+
+def test_training_on_two_variables():
+    """Where the only pair sets all there is, it has no error and no interval."""
+    prior = LinearPrior(2, edges_per_variable=0.5)
+    model = MetaInterventionPredictor(**TINY | {"prior": prior}).pretrain()
+    assert all(np.isfinite(values).all() for values in model.loss_curve_.values())
