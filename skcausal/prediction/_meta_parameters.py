@@ -25,7 +25,7 @@ DEFAULTS: dict[str, dict[str, int | float]] = {
         "n_tasks": 500,
         "learning_rate": 5e-5,
         "n_finetune_steps": 10,
-        "finetune_learning_rate": 0.1,
+        "finetune_learning_rate": 0.3,
         "width": 16,
         "n_layers": 8,
     },

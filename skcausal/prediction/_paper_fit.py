@@ -16,9 +16,9 @@ from skcausal.prediction._paper_tasks import sample_tasks
 # all of them a second-order step takes seconds.
 N_EPOCHS = 10
 _ROWS_PER_REGIME = 20
-_CONTEXT_ROWS = 100
+_CONTEXT_ROWS = 20
 _BATCH_SIZE = 10
-_INNER_LEARNING_RATE = 0.1
+_INNER_LEARNING_RATE = 0.3
 
 # Unknown cells are filled by the network's own predictions, over and over.
 _N_SWEEPS = 20
