@@ -33,7 +33,7 @@ from skcausal.prediction._paper_tasks import sample_tasks
 from skcausal.simulators import LinearPrior
 
 N_VARIABLES, N_ROWS, N_FINETUNE_STEPS = 4, 200, 10
-NAMES = {"maml": "MIP", "fit": "SL", "supervised": "SL, transfer"}
+NAMES = {"maml": "MIP", "supervised": "SL", "transfer": "SL, transfer"}
 PAPER = {"MIP-FT": 0.11, "MIP": 0.204, "SL": 0.232}
 TEST_SEED, TUNING_SEED = 1_000, 100
 KEYS = ["objective", "learning_rate", "rate", "epochs", "seed"]
@@ -162,7 +162,7 @@ def plot(curves, path):
         layout="constrained",
         squeeze=False,
     )
-    colors = {"maml": "#0072B2", "fit": "#D55E00", "supervised": "#009E73"}
+    colors = {"maml": "#0072B2", "supervised": "#D55E00", "transfer": "#009E73"}
     for column, ((learning_rate, rate), part) in enumerate(panels):
         mean = part.groupby(["objective", "epoch"])[["training_loss", "plain", "fine_tuned"]].mean()
         for objective in mean.index.unique("objective"):

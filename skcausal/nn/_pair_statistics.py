@@ -53,15 +53,12 @@ class PairStatistics:
         Moments over the rows in which each variable is free.
     noise : tensor of shape (n_tasks, n_variables)
         Variance of each variable within regimes, given the values of the targets.
-    effect : tensor of shape (n_tasks, n_variables, n_variables)
-        Entry (j, i): change of the mean of variable j per unit of an intervention on i.
     features : tensor of shape (n_tasks, n_variables, n_variables, 38)
         Features of the ordered pairs (j, i), bounded in size, in any number of variables.
     """
 
     free: FreeMoments
     noise: torch.Tensor
-    effect: torch.Tensor
     features: torch.Tensor
 
 
@@ -82,14 +79,18 @@ def pair_statistics(moments: RegimeMoments) -> PairStatistics:
     explained, within, dof = _split_scatter(moments)
     is_free = 1.0 - moments.targets
     free = _free_moments(moments, is_free, explained, within)
-    identity = torch.eye(free.mean.shape[-1], dtype=free.mean.dtype, device=free.mean.device)
-    off = 1.0 - identity
+    covariance = free.covariance()
     control = _control_mean(moments, free)
-    effect, information = _total_effects(moments, control, is_free, off, identity)
+    effect, information = _total_effects(moments, control, is_free)
     pooled, pooled_rows = _pooled_within(is_free, within, dof)
-    noise = _noise_variance(free, pooled, pooled_rows)
-    features = _features(moments, free, effect, information, pooled, pooled_rows, noise, control)
-    return PairStatistics(free=free, noise=noise, effect=effect, features=features)
+    noise = _noise_variance(covariance, pooled, pooled_rows)
+    regression = _regress_on_others(covariance, free.n_rows)
+    parts = [
+        *_pair_features(moments, effect, information, regression, pooled, pooled_rows, noise),
+        *_node_features(moments, free, regression, noise, control),
+        _whole_features(moments),
+    ]
+    return PairStatistics(free=free, noise=noise, features=torch.cat(parts, dim=-1))
 
 
 def _split_scatter(moments):
@@ -142,7 +143,7 @@ def _control_mean(moments, free):
     return torch.where(total > 0, observed, own)
 
 
-def _total_effects(moments, control, is_free, off, identity):
+def _total_effects(moments, control, is_free):
     """Regress each variable on what the interventions did to the others, rows where it is free.
 
     The regressors are ``v_i = m_i (x_i - c_i)``, with mask m and mean c without intervention; with
@@ -157,6 +158,7 @@ def _total_effects(moments, control, is_free, off, identity):
     rows = (is_free * n).sum(dim=1)
     count = rows.clamp(min=1.0)[..., None]
     mean_shift = (is_free * n).mT @ shift / count  # (j, i)
+    identity, off = _diagonal(t)
     d = t.shape[-1]
     gram = (is_free.mT @ square.flatten(2)).unflatten(-1, (d, d))
     gram = gram - count[..., None] * mean_shift[..., :, None] * mean_shift[..., None, :]
@@ -174,39 +176,61 @@ def _pooled_within(is_free, within, dof):
     return pooled / rows.clamp(min=1.0), rows.clamp(min=1.0)
 
 
-def _noise_variance(free, pooled, pooled_rows):
+def _noise_variance(covariance, pooled, pooled_rows):
     """Variance within regimes, drawn to the whole variance as if by one row.
 
     It would be zero if every regime had a single row.
     """
-    own = torch.einsum("bjjj->bj", free.covariance())
+    own = torch.einsum("bjjj->bj", covariance)
     rows = pooled_rows.diagonal(dim1=-2, dim2=-1)
     inside = pooled.diagonal(dim1=-2, dim2=-1)
     return ((rows * inside + own) / (rows + 1.0)).clamp(min=1e-6)
 
 
-def _features(moments, free, effect, information, pooled, pooled_rows, noise, control):
-    """Features (n_tasks, n_variables, n_variables, 38) of the ordered pairs (j, i)."""
-    d = effect.shape[-1]
-    identity = torch.eye(d, dtype=effect.dtype, device=effect.device)
-    off = 1.0 - identity
-    covariance = free.covariance()
+def _diagonal(like):
+    """Return the identity (n_variables, n_variables), and one minus it."""
+    identity = torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
+    return identity, 1.0 - identity
+
+
+@dataclass(frozen=True, eq=False)
+class _Regression:
+    """Regressions of each variable j on all others i over the rows in which j is free.
+
+    Of shape (n_tasks, n_variables, n_variables), entry (j, i): the correlation of i with j, the
+    coefficient of i in their units and its t-statistic. Of shape (n_tasks, n_variables): the
+    share of the variance of j that is left, and its standard deviation.
+    """
+
+    correlation: torch.Tensor
+    coefficient: torch.Tensor
+    t: torch.Tensor
+    unexplained: torch.Tensor
+    scale: torch.Tensor
+
+
+def _regress_on_others(covariance, n_rows) -> _Regression:
+    """Regress each variable on all others, with a slight ridge penalty."""
+    identity, off = _diagonal(covariance)
     scale = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=1e-6).sqrt()
     own_scale = scale.diagonal(dim1=-2, dim2=-1)
-    # Regression of j on all others over the rows in which it is free.
     correlation = covariance / (scale[..., :, None] * scale[..., None, :])
     with_own = torch.einsum("bjij->bji", correlation) * off
-    others = off[:, :, None] * off[:, None, :] * (1.0 - identity)
+    others = off[:, :, None] * off[:, None, :] * off
     inverse = torch.linalg.inv(correlation * others + 1.003 * identity)
     standardized = (inverse @ with_own[..., None])[..., 0] * off
     unexplained = (1.0 - (standardized * with_own).sum(dim=-1)).clamp(min=1e-4, max=1.0)
-    dof = (free.n_rows - d).clamp(min=2.0)
+    dof = (n_rows - covariance.shape[-1]).clamp(min=2.0)
     spread = inverse.diagonal(dim1=-2, dim2=-1).clamp(min=1e-6)
     error = (unexplained / dof)[..., None] * spread
     coefficient = standardized * own_scale[..., None] / scale
-    # Dependence within regimes.
-    inside = noise[:, :, None] * noise[:, None, :]
-    inner = pooled / inside.sqrt() * off
+    return _Regression(with_own, coefficient, standardized / error.sqrt(), unexplained, own_scale)
+
+
+def _pair_features(moments, effect, information, regression, pooled, pooled_rows, noise):
+    """Features (n_tasks, n_variables, n_variables, 13) of pairs (j, i), and of (i, j)."""
+    _, off = _diagonal(effect)
+    inner = pooled / (noise[:, :, None] * noise[:, None, :]).sqrt() * off
     root = pooled_rows.sqrt()
     partial = _partial_correlation(inner, pooled_rows) * off
     slope = inner * (noise[:, :, None] / noise[:, None, :]).sqrt()
@@ -215,46 +239,37 @@ def _features(moments, free, effect, information, pooled, pooled_rows, noise, co
         "brj,bri,br->bji", 1.0 - moments.targets, moments.targets, moments.n_rows
     )
     asinh = torch.asinh
-    pairs = torch.stack(
-        [
-            asinh(effect),
-            asinh(effect / effect_error),
-            asinh(coefficient),
-            asinh(standardized / error.sqrt()),
-            with_own,
-            inner,
-            asinh(inner * root) / 2,
-            partial,
-            asinh(partial * root) / 2,
-            asinh(slope),
-            torch.log1p(rows_targeted) / 3,
-            asinh(effect - coefficient),
-            asinh((effect - slope) / (effect_error + 1e-3)),
-        ],
-        dim=-1,
-    )
-    pairs = pairs * off[..., None]
-    nodes = _node_features(moments, free, unexplained, noise, own_scale, control)
-    n_regimes = (moments.n_rows > 0).sum(dim=1).to(effect.dtype)
-    rows = moments.n_rows.sum(dim=1)
-    whole = torch.stack(
-        [
-            torch.full_like(rows, math.log(d)),
-            torch.log(rows) / 4,
-            torch.log(n_regimes) / 3,
-            torch.log(rows / n_regimes) / 3,
-        ],
-        dim=-1,
-    )
-    diagonal = identity[None, :, :, None]
-    parts = [
-        pairs,
-        pairs.transpose(1, 2),
-        diagonal * nodes[:, :, None],
-        diagonal.expand(len(rows), -1, -1, -1),
-        whole[:, None, None].expand(-1, d, d, -1),
+    features = [
+        asinh(effect),
+        asinh(effect / effect_error),
+        asinh(regression.coefficient),
+        asinh(regression.t),
+        regression.correlation,
+        inner,
+        asinh(inner * root) / 2,
+        partial,
+        asinh(partial * root) / 2,
+        asinh(slope),
+        torch.log1p(rows_targeted) / 3,
+        asinh(effect - regression.coefficient),
+        asinh((effect - slope) / (effect_error + 1e-3)),
     ]
-    return torch.cat(parts, dim=-1)
+    pairs = torch.stack(features, dim=-1) * off[..., None]
+    return pairs, pairs.transpose(1, 2)
+
+
+def _whole_features(moments):
+    """Features (n_tasks, n_variables, n_variables, 4) of the data set, the same for all pairs."""
+    d = moments.mean.shape[-1]
+    rows = moments.n_rows.sum(dim=1)
+    n_regimes = (moments.n_rows > 0).sum(dim=1).to(rows.dtype)
+    features = [
+        torch.full_like(rows, math.log(d)),
+        torch.log(rows) / 4,
+        torch.log(n_regimes) / 3,
+        torch.log(rows / n_regimes) / 3,
+    ]
+    return torch.stack(features, dim=-1)[:, None, None].expand(-1, d, d, -1)
 
 
 def _partial_correlation(inner, rows):
@@ -272,20 +287,20 @@ def _partial_correlation(inner, rows):
     return -precision / (own[:, :, None] * own[:, None, :])
 
 
-def _node_features(moments, free, unexplained, noise, own_scale, control):
-    """Features (n_tasks, n_variables, 7) of the variables."""
+def _node_features(moments, free, regression, noise, control):
+    """Features (n_tasks, n_variables, n_variables, 7) on the diagonal, and a mark of it."""
+    identity, _ = _diagonal(noise)
     rows = (moments.targets * moments.n_rows[..., None]).sum(dim=1)
     shift = moments.targets * moments.n_rows[..., None] * (moments.mean - control[:, None])
     spread = moments.targets * moments.scatter.diagonal(dim1=-2, dim2=-1)
-    return torch.stack(
-        [
-            torch.asinh(shift.sum(dim=1) / rows.clamp(min=1.0)),
-            torch.log(spread.sum(dim=1) / rows.clamp(min=1.0) + 1e-4) / 4,
-            torch.log(unexplained),
-            torch.log(noise) / 2,
-            torch.log1p(free.n_rows) / 4,
-            torch.log1p(rows) / 3,
-            torch.log(own_scale.clamp(min=1e-3)),
-        ],
-        dim=-1,
-    )
+    features = [
+        torch.asinh(shift.sum(dim=1) / rows.clamp(min=1.0)),
+        torch.log(spread.sum(dim=1) / rows.clamp(min=1.0) + 1e-4) / 4,
+        torch.log(regression.unexplained),
+        torch.log(noise) / 2,
+        torch.log1p(free.n_rows) / 4,
+        torch.log1p(rows) / 3,
+        torch.log(regression.scale.clamp(min=1e-3)),
+    ]
+    mark = identity[None, :, :, None].expand(len(rows), -1, -1, -1)
+    return mark * torch.stack(features, dim=-1)[:, :, None], mark

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +12,13 @@ from skcausal.nn._regime_moments import RegimeMoments
 from skcausal.prediction._equation_errors import EquationErrors
 from skcausal.prediction._fine_tuning import fine_tune
 from skcausal.prediction._intervention_network import InterventionNetwork
-from skcausal.prediction._mean_corrector import MeanCorrector, fit_mean_corrector
+from skcausal.prediction._mean_corrector import MOST_REGIMES, MeanCorrector, fit_mean_corrector
 from skcausal.prediction._shrunk_refit import refit
-from skcausal.structure import LinearGaussianSCM
+from skcausal.structure._linear_scm import (
+    LinearGaussianSCM,
+    target_moments,
+    warn_of_lost_mechanism,
+)
 
 # Weights are shrunk together until the spectral radius of their absolute values is below this.
 _LARGEST_RADIUS = 0.98
@@ -158,22 +161,18 @@ def fit_amortized(
     errors = EquationErrors(*map(_array, (statistics.free.mean, covariance, offset_variance)))
     probabilities = torch.sigmoid(edge_logit)[0].double().cpu().numpy().T.copy()
     np.fill_diagonal(probabilities, 0.0)
-    coef, intercept = _array(fit.coef).T.copy(), _array(fit.intercept)
-    coef = _stabilised(coef)
-    own_mean = np.diagonal(errors.centre)
-    intercept = own_mean - np.einsum("ij,ji->j", coef, errors.centre)
-    scm = LinearGaussianSCM(
-        coef, intercept, _array(fit.noise_variance), *_moments_of_targets(Z, mask)
-    )
+    coef = _stabilised(_array(fit.coef).T.copy())
+    intercept = np.diagonal(errors.centre) - np.einsum("ij,ji->j", coef, errors.centre)
+    scm = LinearGaussianSCM(coef, intercept, _array(fit.noise_variance), *target_moments(Z, mask))
     _remove_mechanisms(scm, errors, probabilities, mask, names)
     corrector = None
-    if correct_means:
+    if correct_means and moments.n_rows.shape[1] <= MOST_REGIMES:
         targets, mean = moments.targets[0].numpy().astype(bool), moments.mean[0].numpy()
         corrector = fit_mean_corrector(
             targets,
             mean,
             moments.n_rows[0].numpy(),
-            scm.interventional_mean(targets, mean),
+            _regime_means(scm, targets, mean),
             _array(statistics.noise),
         )
     return AmortizedFit(scm, errors, probabilities, corrector, tuning)
@@ -190,26 +189,17 @@ def _stabilised(coef):
     return coef if radius <= _LARGEST_RADIUS else coef * (_LARGEST_RADIUS / radius)
 
 
-def _moments_of_targets(Z, mask):
-    """Mean and variance (n_variables,) of each variable while it is a target; NaN without rows."""
-    count = mask.sum(axis=0)
-    some = count > 0
-    mean, variance = np.full(Z.shape[1], np.nan), np.full(Z.shape[1], np.nan)
-    mean[some] = np.where(mask, Z, 0.0).sum(axis=0)[some] / count[some]
-    square = np.where(mask, (Z - np.where(some, mean, 0.0)) ** 2, 0.0).sum(axis=0)
-    variance[some] = square[some] / count[some]
-    return mean, variance
+def _regime_means(scm, targets, values):
+    """Means (n_regimes, n_variables) under interventions: all regimes in one batched solve."""
+    system = np.eye(len(scm.coef)) - ~targets[..., None] * scm.coef.T
+    source = np.where(targets, values, scm.intercept)
+    return np.linalg.solve(system, source[..., None])[..., 0]
 
 
 def _remove_mechanisms(scm, errors, probabilities, mask, names):
     """Make variables roots that are a target in every row: there is no data on their mechanism."""
     for j in np.flatnonzero(mask.all(axis=0)):
-        warnings.warn(
-            f"Variable {names(j)} is a target in every row, so its mechanism cannot be learned; it "
-            "is treated as a root with the distribution that it had under intervention.",
-            UserWarning,
-            stacklevel=5,
-        )
+        warn_of_lost_mechanism(names(j), stacklevel=7)
         scm.coef[:, j], probabilities[:, j] = 0.0, 0.0
         scm.intercept[j] = scm.target_mean[j]
         scm.noise_variance[j] = max(scm.target_variance[j], 1e-12)

@@ -54,10 +54,9 @@ class InterventionNetwork(nn.Module):
         Number of layers of the pair encoder.
     """
 
-    sizes: dict[str, int]
-
     def __init__(self, generator: torch.Generator, *, width: int = 32, n_layers: int = 6):
         super().__init__()
+        self.sizes: dict[str, int] = {"width": width, "n_layers": n_layers}
         self.encoder = PairEncoder(N_FEATURES, generator, width=width, n_layers=n_layers)
         self.pair_head = linear(width, _N_PAIR_OUTPUTS, generator, gain=0.3)
         self.node_head = linear(width, _N_NODE_OUTPUTS, generator, gain=0.3)

@@ -11,7 +11,7 @@ from skcausal.prediction._paper_losses import context_rows, fit_loss, transfer_l
 from skcausal.prediction._paper_network import PaperNetwork
 from skcausal.prediction._paper_tasks import MetaTasks
 
-OBJECTIVES = ("maml", "supervised", "fit")
+OBJECTIVES = ("maml", "supervised", "transfer")
 
 
 def adapt(
@@ -102,10 +102,10 @@ def meta_train(
         The network.
     tasks : MetaTasks
         The tasks, on the network's device.
-    objective : {"maml", "supervised", "fit"}, default="maml"
+    objective : {"maml", "supervised", "transfer"}, default="maml"
         - "maml": the transfer loss after one step on the fit loss (eq. 3);
-        - "supervised": the transfer loss without that step;
-        - "fit": the fit loss, which section 4.3 calls supervised learning.
+        - "supervised": the fit loss, as section 4.3 has it;
+        - "transfer": the transfer loss without a step before it.
     n_epochs : int
         Number of passes over the tasks.
     batch_size : int
@@ -172,7 +172,7 @@ class _MetaObjective(nn.Module):
         """Mean loss over a batch of tasks."""
         context = context_rows(tasks.X, tasks.mask, self.n_context_rows, seeds[0])
         generator = torch.Generator(tasks.X.device).manual_seed(seeds[1])
-        if self.objective == "fit":
+        if self.objective == "supervised":
             loss = fit_loss(self.network, tasks.X, tasks.mask, context=context, generator=generator)
             return loss.mean()
         parameters = None

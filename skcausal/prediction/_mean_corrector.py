@@ -18,7 +18,10 @@ _RATIOS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 _LEAST_GAIN = 4.0
 
 # Regimes beyond which the correction, cubic in their number, is not tried.
-_MOST_REGIMES = 1000
+MOST_REGIMES = 1000
+
+# Eigenvalues below this share of the largest are rounding errors.
+_RELATIVE_RANK = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,20 +85,15 @@ def fit_mean_corrector(targets, means, n_rows, predicted, noise_variance):
     corrector : MeanCorrector or None
         None where the linear system explains the means.
     """
+    if not targets.any():
+        return None
     residual = np.where(targets, 0.0, means - predicted)
     weights = np.zeros(targets.shape)
-    # No correction can raise the likelihood by more than half of the squared residuals.
-    squares = (residual**2 * n_rows[:, None]).sum(axis=0) / noise_variance
-    suspects = np.flatnonzero(0.5 * squares > _LEAST_GAIN)
-    if len(suspects) == 0 or len(targets) > _MOST_REGIMES:
-        return None
-    kernel = _kernel(targets, means, targets, means)
-    for j in suspects:
+    factor = _factor(_kernel(targets, means, targets, means))
+    for j in range(targets.shape[1]):
         rows = np.flatnonzero(~targets[:, j])
         noise = np.sqrt(noise_variance[j])
-        gain, own = _fit_variable(
-            kernel[np.ix_(rows, rows)], residual[rows, j] / noise, n_rows[rows]
-        )
+        gain, own = _fit_variable(factor[rows], residual[rows, j] / noise, n_rows[rows])
         if gain > _LEAST_GAIN:
             weights[rows, j] = own * noise
     if not weights.any():
@@ -103,24 +101,34 @@ def fit_mean_corrector(targets, means, n_rows, predicted, noise_variance):
     return MeanCorrector(targets, np.where(targets, means, 0.0), weights)
 
 
-def _fit_variable(kernel, residual, n_rows):
+def _factor(kernel):
+    """Matrix F (n_regimes, rank) with ``F F' = kernel``: few columns where values recur."""
+    values, vectors = np.linalg.eigh(kernel)
+    kept = values > _RELATIVE_RANK * values[-1]
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def _fit_variable(factor, residual, n_rows):
     """Fit the effect of one variable's regimes, by the ratio of the largest likelihood.
 
-    The residual means, in units of the noise, are ``N(0, ratio kernel + diag(1 / n_rows))``.
+    The residual means, in units of the noise, are ``N(0, ratio F F' + diag(1 / n_rows))``.
     Returns by how much the logarithm of their density exceeds that without an effect, and the
     weights (n_regimes,) of the posterior mean; 0 for both where no ratio does better. With
-    ``root = n_rows^1/2``, the eigenvectors of ``root kernel root`` serve all ratios.
+    ``root = n_rows^1/2``, the singular vectors of ``root F`` serve all ratios.
     """
     root = np.sqrt(n_rows)
-    values, vectors = np.linalg.eigh(root[:, None] * kernel * root)
-    values = np.maximum(values, 0.0)
-    projected = vectors.T @ (root * residual)
+    values, vectors = np.linalg.eigh((factor.T * n_rows) @ factor)
+    kept = values > _RELATIVE_RANK * values[-1] if len(values) else values > 0
+    values = values[kept]
+    directions = root[:, None] * factor @ vectors[:, kept] / np.sqrt(values)
+    scaled = root * residual
+    projected = directions.T @ scaled
     gain, weights = 0.0, np.zeros(len(residual))
     for ratio in _RATIOS:
-        total = ratio * values + 1.0
-        candidate = 0.5 * (projected**2 * (1.0 - 1.0 / total) - np.log(total)).sum()
+        share = ratio * values / (ratio * values + 1.0)
+        candidate = 0.5 * (projected**2 * share - np.log1p(ratio * values)).sum()
         if candidate > gain:
-            gain, weights = candidate, ratio * root * (vectors @ (projected / total))
+            gain, weights = candidate, ratio * root * (scaled - directions @ (share * projected))
     return gain, weights
 
 
@@ -128,7 +136,7 @@ def _kernel(targets, values, other_targets, other_values):
     """Sum over shared targets of exp(-(difference of values / length)^2 / 2)."""
     kernel = np.zeros((len(targets), len(other_targets)))
     for i in np.flatnonzero(other_targets.any(axis=0) & targets.any(axis=0)):
-        shared = np.outer(targets[:, i], other_targets[:, i])
-        difference = np.where(targets[:, i], values[:, i], 0.0)[:, None] - other_values[:, i]
-        kernel += np.where(shared, np.exp(-0.5 * (difference / _LENGTH) ** 2), 0.0)
+        rows, others = np.flatnonzero(targets[:, i]), np.flatnonzero(other_targets[:, i])
+        difference = values[rows, i][:, None] - other_values[others, i]
+        kernel[np.ix_(rows, others)] += np.exp(-0.5 * (difference / _LENGTH) ** 2)
     return kernel

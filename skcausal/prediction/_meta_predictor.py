@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skcausal.base import InterventionPredictor, compute_finite
+from skcausal.base import InterventionPredictor, compute_finite, control_mean
 from skcausal.graphs import to_networkx
 from skcausal.nn import resolve_device, resolve_dtype
 from skcausal.prediction._amortized_fit import canonical_units, fit_amortized
@@ -15,7 +15,6 @@ from skcausal.prediction._meta_parameters import check_parameters
 from skcausal.prediction._paper_fit import fit_paper
 from skcausal.prediction._pretrained import cast_network, load_network, load_shipped, save_network
 from skcausal.prediction._pretraining import meta_train
-from skcausal.prediction._shifts import control_mean
 from skcausal.structure._linear_scm_queries import LinearSCMQueries
 
 
@@ -56,8 +55,9 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         ``LinearPrior`` with as many variables as X has.
     objective : {"maml", "supervised"}, default="maml"
         Objective of meta-training of the paper's variant: the transfer loss after an adaptation
-        step, differentiated through that step ([1]_, equation 3), or without it. The amortized
-        variant is always trained through its inner loop.
+        step, differentiated through that step ([1]_, equation 3), or the loss on the training rows
+        of each task alone, which the paper calls supervised learning ([1]_, section 4.3). The
+        amortized variant is always trained through its inner loop.
     n_tasks : int, default=None
         Number of tasks to meta-train on. Default: 100,000, which takes minutes; 500 for the paper's
         variant.
@@ -124,12 +124,12 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
     covariances with j, the inner loop minimises
 
     .. math::
-        u^\\top C u - 2 u^\\top c + \\sum_i p_{ij} (u_i - \\mu_{ij})^2 ,
+        u^\top C u - 2 u^\top c + \sum_i p_{ij} (u_i - \mu_{ij})^2 ,
 
     where the network gives penalties p and centres mu of all weights. C and c are moments between
     regimes plus a share of those within regimes, which the network chooses for each variable; with
     a share of 0 the regression is one on instruments. Under an intervention on the targets T, the
-    means solve :math:`x_j = \\sum_i w_{ij} x_i + b_j` for j outside of T, with the given values
+    means solve :math:`x_j = \sum_i w_{ij} x_i + b_j` for j outside of T, with the given values
     inside.
 
     The network sees sums over regimes only: its cost does not grow with the number of rows, and the
@@ -226,8 +226,8 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         changes = {"prior": prior, "n_tasks": n_tasks}
         changes = {name: value for name, value in changes.items() if value is not None}
         parameters = check_parameters(self.get_params(deep=False) | changes)
-        self._pretrained, self.loss_curve_ = meta_train(parameters)
-        self._weights_of_fit = self._pretrained
+        trained, self.loss_curve_ = meta_train(parameters)
+        self._pretrained = self._weights_of_fit = (self.variant, *trained)
         return self
 
     def save_pretrained(self, path):
@@ -247,7 +247,7 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         if not hasattr(self, "_weights_of_fit"):
             parameters = check_parameters(self.get_params(deep=False))
             self._weights_of_fit = self._weights(parameters)
-        save_network(path, self.variant, *self._weights_of_fit)
+        save_network(path, *self._weights_of_fit)
 
     def predict(self, X, *, interventions=None, return_std=False):
         """Predict every variable under the row's intervention, given all else that is known.
@@ -324,12 +324,9 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
     def _fit(self, X, mask, regime):
         parameters = check_parameters(self.get_params(deep=False))
         self._weights_of_fit = self._weights(parameters, X.shape[1])
-        network = cast_network(
-            self.variant,
-            self._weights_of_fit[0],
-            resolve_device(self.device),
-            resolve_dtype(self.dtype),
-        )
+        variant, network, _ = self._weights_of_fit
+        device, dtype = resolve_device(self.device), resolve_dtype(self.dtype)
+        network = cast_network(variant, network, device, dtype)
         fit = self._fit_paper if self.variant == "paper" else self._fit_amortized
         fit(X, mask, regime, network, parameters)
         self._fitted_variant = self.variant
@@ -393,19 +390,19 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
     def _mean_correction(self, X, mask):
         corrector = self._standardised.corrector
         if corrector is None:
-            return np.zeros(X.shape)
+            return 0.0
         values = np.where(mask, (X - self.mean_) / self._unit, 0.0)
         return corrector.correction(mask, values) * self._unit
 
     def _weights(self, parameters, n_variables=None):
-        """Return the network to start from and its card: trained here, shipped, or from a file."""
-        if getattr(self, "_pretrained", None) is not None:
-            return self._pretrained
+        """Return variant, network and card to start from: trained here, shipped, or from a file."""
+        pretrained = getattr(self, "_pretrained", None)
+        if pretrained is not None and pretrained[0] == self.variant:
+            return pretrained
         self.loss_curve_ = {}
-        shipped = self.pretrained == "auto" and self.variant == "amortized"
-        if shipped:
-            return load_shipped()
+        if self.pretrained == "auto" and self.variant == "amortized":
+            return (self.variant, *load_shipped())
         if self.pretrained not in (None, "auto"):
-            return load_network(self.pretrained, self.variant)
+            return (self.variant, *load_network(self.pretrained, self.variant))
         trained, self.loss_curve_ = meta_train(parameters, n_variables)
-        return trained
+        return (self.variant, *trained)

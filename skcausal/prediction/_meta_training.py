@@ -41,8 +41,9 @@ class TaskBatch:
     ----------
     moments : RegimeMoments
         Moments of the contexts.
-    targets, values, truth : tensor of shape (n_tasks, n_queries, n_variables)
-        Targets (1 or 0) and values of the queries; true means of all variables under them.
+    targets, truth : tensor of shape (n_tasks, n_queries, n_variables)
+        Targets (1 or 0) of the queries; true means of all variables under them, which for targets
+        are the values that they are set to.
     edges : tensor of shape (n_tasks, n_variables, n_variables)
         Entry (j, i): 1 where there is an edge i -> j.
     progress : float
@@ -51,7 +52,6 @@ class TaskBatch:
 
     moments: RegimeMoments
     targets: torch.Tensor
-    values: torch.Tensor
     truth: torch.Tensor
     edges: torch.Tensor
     progress: float = 1.0
@@ -100,8 +100,7 @@ def draw_tasks(
     targets = design.query_targets
     truth = systems.interventional_mean(targets, design.query_values, n_samples=256)
     truth = (truth - centre[:, None]) / scale[:, None]
-    mask = targets.to(truth)
-    return TaskBatch(moments, mask, mask * truth, truth, systems.adjacency.mT.to(truth))
+    return TaskBatch(moments, targets.to(truth), truth, systems.adjacency.mT.to(truth))
 
 
 def batch_loss(network, batch: TaskBatch) -> dict[str, torch.Tensor]:
@@ -126,7 +125,7 @@ def batch_loss(network, batch: TaskBatch) -> dict[str, torch.Tensor]:
     fit = refit(statistics.free, shrinkage)
     damping = 0.1 * max(0.0, 1.0 - batch.progress / _DAMPED_SHARE)
     damping += 1e-4 * (batch.progress < 1.0)
-    mean, response = solve_do(fit, batch.targets, batch.values, damping)
+    mean, response = solve_do(fit, batch.targets, batch.truth, damping)
     free = 1.0 - batch.targets
     difference = mean.clamp(-_LARGEST_MEAN, _LARGEST_MEAN) - batch.truth.clamp(
         -_LARGEST_MEAN, _LARGEST_MEAN

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
-from skcausal.prediction._maml import adapt, context_rows, meta_train
+from skcausal.prediction._maml import adapt, meta_train
+from skcausal.prediction._paper_losses import context_rows
 from skcausal.prediction._paper_network import PaperNetwork
 from skcausal.prediction._paper_tasks import sample_tasks
 
@@ -41,7 +42,7 @@ def pretrain_paper(
     Parameters
     ----------
     network : PaperNetwork
-        The network.
+        The network, on the device to train on.
     prior : TaskPrior
         Distribution over systems of its size.
     objective : {"maml", "supervised"}
@@ -68,7 +69,7 @@ def pretrain_paper(
     )
     return meta_train(
         network,
-        tasks,
+        tasks.to(network.target_embedding.device),
         objective=objective,
         n_epochs=N_EPOCHS,
         batch_size=_BATCH_SIZE,

@@ -45,7 +45,6 @@ class PaperNetwork(nn.Module):
     """
 
     others: torch.Tensor
-    sizes: dict[str, int]
 
     def __init__(
         self,
@@ -59,6 +58,7 @@ class PaperNetwork(nn.Module):
         dropout: float = 0.1,
     ):
         super().__init__()
+        self.sizes = {"n_variables": n_variables, "width": width, "n_layers": n_layers}
         sizes = (1, *_HIDDEN_SIZES, width)
         self.value = _Perceptrons(sizes, [generator])
         self.target = _Perceptrons(sizes, [generator])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import numpy as np
@@ -33,7 +33,11 @@ class MetaTasks:
 
     def __getitem__(self, tasks) -> MetaTasks:
         """Select tasks by a slice or a tensor of indices."""
-        return MetaTasks(self.X[tasks], self.mask[tasks], self.X_test[tasks], self.mask_test[tasks])
+        return MetaTasks(*(getattr(self, field.name)[tasks] for field in fields(self)))
+
+    def to(self, device) -> MetaTasks:
+        """Move to a device."""
+        return MetaTasks(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def sample_tasks(

@@ -41,10 +41,9 @@ def make_network(variant: str, sizes: dict[str, int], *, seed: int) -> Network:
     Returns
     -------
     network : InterventionNetwork or PaperNetwork
-        The network, in float32 on the CPU, with its sizes in the attribute `sizes`.
+        The network, in float32 on the CPU.
     """
     network = _NETWORKS[variant][0](generator=torch.Generator().manual_seed(seed), **sizes)
-    network.sizes = dict(sizes)
     return network.eval()
 
 

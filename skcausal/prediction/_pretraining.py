@@ -104,7 +104,7 @@ def _train_paper(parameters, n_variables, seed):
         "learning_rate": float(parameters["learning_rate"]),
         "seed": seed,
     }
-    network = make_network("paper", sizes, seed=seed).train()
+    network = make_network("paper", sizes, seed=seed).to(resolve_device(parameters["device"]))
     history = pretrain_paper(
         network,
         prior,

@@ -258,19 +258,10 @@ def fit_linear_gaussian(X, mask, adjacency, *, names=None):
     n_variables = X.shape[1]
     coef = np.zeros((n_variables, n_variables))
     intercept, noise_variance = np.zeros(n_variables), np.zeros(n_variables)
-    target_mean, target_variance = np.full((2, n_variables), np.nan)
     for j in range(n_variables):
         targeted, parents = mask[:, j], np.flatnonzero(adjacency[:, j])
-        if targeted.any():
-            target_mean[j], target_variance[j] = X[targeted, j].mean(), X[targeted, j].var()
         if targeted.all():
-            warnings.warn(
-                f"Variable {j if names is None else names[j]} is a target in every row, so its "
-                "mechanism cannot be learned; it is treated as a root with the distribution that "
-                "it had under intervention.",
-                UserWarning,
-                stacklevel=4,
-            )
+            warn_of_lost_mechanism(j if names is None else names[j], stacklevel=5)
             targeted, parents = ~targeted, parents[:0]
         weights, intercept[j], noise_variance[j] = _least_squares(
             X[~targeted][:, parents], X[~targeted, j]
@@ -281,7 +272,26 @@ def fit_linear_gaussian(X, mask, adjacency, *, names=None):
     # A variable that never varied while free has no variance of its own: take that over all rows.
     floor = RELATIVE_NOISE_FLOOR * _centre(X)[2] ** 2
     noise_variance = np.where(noise_variance > 0, noise_variance, floor)
-    return LinearGaussianSCM(coef, intercept, noise_variance, target_mean, target_variance)
+    return LinearGaussianSCM(coef, intercept, noise_variance, *target_moments(X, mask))
+
+
+def target_moments(X, mask):
+    """Mean and variance (n_variables,) of each variable while it is a target; NaN without rows."""
+    moments = np.full((2, X.shape[1]), np.nan)
+    for j in np.flatnonzero(mask.any(axis=0)):
+        values = X[mask[:, j], j]
+        moments[:, j] = values.mean(), values.var()
+    return moments
+
+
+def warn_of_lost_mechanism(name, *, stacklevel):
+    """Warn that a variable was set in all rows; `stacklevel` counts from this function."""
+    warnings.warn(
+        f"Variable {name} is a target in every row, so its mechanism cannot be learned; it is "
+        "treated as a root with the distribution that it had under intervention.",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def _least_squares(Z, x):

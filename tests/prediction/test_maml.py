@@ -165,14 +165,16 @@ def test_context_rows():
     assert context_rows(tasks.X, tasks.mask, 100, seed=0)[0] is tasks.X
 
 
-@pytest.mark.parametrize("name", ["maml", "supervised", "fit"])
+@pytest.mark.parametrize("name", ["maml", "supervised", "transfer"])
 def test_training_lowers_the_loss(name):
     losses = run({"objective": name, "n_epochs": 5, "learning_rate": 3e-2})[1]
     assert losses[-1] < 0.9 * losses[0]
 
 
 def test_objectives_differ():
-    results = [run({"objective": name, "n_epochs": 1})[0] for name in ("maml", "supervised", "fit")]
+    results = [
+        run({"objective": name, "n_epochs": 1})[0] for name in ("maml", "supervised", "transfer")
+    ]
     assert not torch.allclose(results[0], results[1])
     assert not torch.allclose(results[0], results[2])
     assert not torch.allclose(results[1], results[2])

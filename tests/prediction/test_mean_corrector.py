@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from skcausal.prediction._mean_corrector import (
-    _MOST_REGIMES,
     _RATIOS,
+    _factor,
     _fit_variable,
     _kernel,
     fit_mean_corrector,
@@ -63,7 +63,7 @@ def test_ratio_of_the_largest_likelihood(seed):
         for ratio in (0.0, *_RATIOS)
     }
     best = max(densities, key=densities.get)
-    gain, weights = _fit_variable(kernel, residual, n_rows)
+    gain, weights = _fit_variable(_factor(kernel), residual, n_rows)
     assert gain == pytest.approx(densities[best] - densities[0.0], abs=1e-8)
     expected = gaussian_process(kernel, kernel, residual, n_rows, best) if best else 0.0 * residual
     np.testing.assert_allclose(kernel @ weights, expected, atol=1e-8)
@@ -157,19 +157,6 @@ def test_none_for_linear_data():
         accepted += fit_mean_corrector(targets, noisy, n_rows, predicted, noise) is not None
     assert accepted <= 2
     assert fit_mean_corrector(targets, means, n_rows, means, noise) is None
-
-
-def test_none_where_regimes_are_too_many():
-    """The correction is cubic in the number of regimes."""
-    (targets, means), _ = singles_and_pairs(bent)
-    n_rows, noise = np.full(len(means), 20.0), np.full(3, 0.1)
-    predicted = linear_system(targets, means)(targets, means)
-
-    def fit(rows):
-        return fit_mean_corrector(targets[rows], means[rows], n_rows[rows], predicted[rows], noise)
-
-    assert fit(np.arange(18)) is not None
-    assert fit(np.arange(18).repeat(_MOST_REGIMES // 18 + 1)) is None
 
 
 def test_numbering_and_order_do_not_matter():

@@ -381,6 +381,25 @@ def test_samples_and_densities_are_those_of_the_corrected_means():
     assert density[1] == pytest.approx(density[2], abs=1e-6)
 
 
+def test_means_of_too_many_regimes_are_not_corrected(monkeypatch):
+    """The correction is cubic in the number of regimes."""
+    rng = np.random.default_rng(0)
+    values = np.repeat(np.linspace(-2.0, 2.0, 9), 40)
+    X = np.column_stack([values, values**2 + 0.3 * rng.normal(size=len(values))])
+    mask = np.column_stack([np.ones(len(X), bool), np.zeros(len(X), bool)])
+    data = {"interventions": mask, "regimes": np.repeat(np.arange(9), 40)}
+
+    def prediction(**options):
+        with pytest.warns(UserWarning, match="target in every row"):
+            model = MetaInterventionPredictor(**options).fit(X, **data)
+        return model.predict([[2.0, np.nan]], interventions=mask[:1])[0, 1]
+
+    corrected, plain = prediction(), prediction(correct_means=False)
+    assert corrected != plain
+    monkeypatch.setattr("skcausal.prediction._amortized_fit.MOST_REGIMES", 8)
+    assert prediction() == plain
+
+
 def test_error_of_a_variable_that_is_always_a_target():
     """Its mean is known as well as that of any sample."""
     rng = np.random.default_rng(0)
