@@ -185,6 +185,7 @@ METHODS = {
     "no effect": lambda task: NoEffect(),
     "true parameters": lambda task: TrueParameters(task.systems),  # with test rows only
     "meta": lambda task: MetaInterventionPredictor(),
+    "meta, 10 gradient steps": lambda task: MetaInterventionPredictor(n_finetune_steps=10),
 }
 
 
@@ -366,6 +367,7 @@ def plot(summary, path):
         "additive ridge": "#8C6D31",
         "no effect": "0.65",
         "meta": "#D55E00",
+        "meta, 10 gradient steps": "#7A3300",
     }
     more = iter(["#7B3294", "#B2182B", "#35978F", "#4D4D4D"] * 5)
     colours |= {m: next(more) for m in methods if m not in colours}

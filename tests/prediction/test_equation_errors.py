@@ -4,10 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skcausal.nn._pair_statistics import pair_statistics
+from skcausal.nn._regime_moments import RegimeMoments
+from skcausal.prediction._amortized_fit import fit_amortized
 from skcausal.prediction._equation_errors import EquationErrors, prediction_variances
+from skcausal.prediction._intervention_network import mean_error_variance
+from skcausal.prediction._pretrained import make_network
+from skcausal.prediction._shrunk_refit import solve_do
 from skcausal.structure import LinearGaussianSCM
 
 D = 5
@@ -140,3 +147,28 @@ def test_everything_set_leaves_no_error():
     X = rng.normal(size=(2, D))
     for found in variances(random_scm(rng), random_errors(rng), X, np.ones(X.shape, dtype=bool)):
         assert not found.any()
+
+
+def test_inference_and_training_agree():
+    """What training calibrates is what an estimator returns for a do-query."""
+    network = make_network("amortized", {"width": 8, "n_layers": 1}, seed=0).double()
+    rng = np.random.default_rng(0)
+    d, n_rows = 4, 10
+    targets = np.vstack([np.zeros(d, bool), np.eye(d, dtype=bool)])
+    mask, regime = targets.repeat(n_rows, axis=0), np.arange(d + 1).repeat(n_rows)
+    X = np.where(mask, 2.0, rng.normal(size=mask.shape) @ rng.normal(size=(d, d)))
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    options = {"correct_means": False, "n_finetune_steps": 0, "finetune_learning_rate": 0.1}
+    fitted = fit_amortized(network, Z, mask, regime, names=str, **options)
+    queries = np.roll(targets[1:], 1, axis=1) | targets[1:]
+    known = np.where(queries, 1.5, np.nan)
+    mean = fitted.scm.conditional_mean(known, queries)
+    found, _ = prediction_variances(fitted.scm, fitted.errors, known, queries, mean)
+    statistics = pair_statistics(RegimeMoments.from_rows(Z, mask, regime))
+    asked = torch.from_numpy(queries.astype(float))[None]
+    with torch.no_grad():
+        _, fit, errors = network.fit(statistics)
+        training_mean, response = solve_do(fit, asked, 1.5 * asked)
+        expected = mean_error_variance(statistics, fit, errors, asked, training_mean, response)
+    np.testing.assert_allclose(mean, training_mean[0].numpy(), atol=1e-10)
+    np.testing.assert_allclose(found, expected[0].numpy(), rtol=1e-8, atol=1e-12)

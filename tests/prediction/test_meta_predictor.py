@@ -232,6 +232,18 @@ def test_pretraining_saving_and_clones(tmp_path):
     assert not np.array_equal(other.fit(X, interventions=mask).coef_, model.coef_)
 
 
+def test_weights_know_their_variant(tmp_path):
+    """Parameters that change afterwards do not mislabel a file, nor mix the networks."""
+    X, mask = random_data(0, d=3)
+    model = MetaInterventionPredictor(**TINY | {"prior": LinearPrior(3)}).pretrain()
+    model.set_params(variant="paper").save_pretrained(tmp_path / "weights")
+    again = MetaInterventionPredictor(pretrained=tmp_path / "weights")
+    model.set_params(variant="amortized").fit(X, interventions=mask)
+    np.testing.assert_array_equal(again.fit(X, interventions=mask).coef_, model.coef_)
+    model.set_params(**PAPER).fit(X, interventions=mask)
+    assert list(model.loss_curve_) == ["loss"]
+
+
 def test_checkpoint_of_meta_training(tmp_path):
     """A finished training is not run again, and another one does not take it for its own."""
     X, mask = random_data(0)
