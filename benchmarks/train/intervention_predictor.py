@@ -22,15 +22,10 @@ import numpy as np
 import torch
 
 import skcausal.weights
-from skcausal.prediction._default_prior import GENERAL, PRIORS, SHARES
+from skcausal.nn._network_files import fingerprint_of
 from skcausal.prediction._meta_training import batch_loss, draw_tasks, pretrain_network
-from skcausal.prediction._pretrained import (
-    SHIPPED,
-    fingerprint_of,
-    load_network,
-    make_network,
-    save_network,
-)
+from skcausal.prediction._pretrained import NETWORK_FILES, SHIPPED
+from skcausal.simulators._default_prior import GENERAL, PRIORS, SHARES
 
 # Tasks of the held-out figures: no training seed.
 HELD_OUT_SEED = 12_345
@@ -48,9 +43,9 @@ def train(args):
         "seed": args.seed,
         "shares": SHARES,
     }
-    network, before = make_network("amortized", sizes, seed=args.seed), None
+    network, before = NETWORK_FILES.make("amortized", sizes, seed=args.seed), None
     if args.start:
-        network, before = load_network(args.start, "amortized")
+        network, before = NETWORK_FILES.load(args.start, "amortized")
     pretrain_network(
         network,
         PRIORS,
@@ -67,7 +62,7 @@ def train(args):
     if before is not None:
         card["before"] = before
     card["held_out"] = held_out(network)
-    save_network(f"{args.out}.safetensors", "amortized", network, card)
+    NETWORK_FILES.save(f"{args.out}.safetensors", "amortized", network, card)
     print(f"{args.out}.safetensors", card["held_out"])
 
 
@@ -85,7 +80,7 @@ def held_out(network):
 def install(path):
     """Copy a file of weights into the package and write its checksum and card."""
     folder = Path(skcausal.weights.__file__).parent
-    network, card = load_network(path, "amortized")
+    network, card = NETWORK_FILES.load(path, "amortized")
     target = folder / f"{SHIPPED}.safetensors"
     shutil.copyfile(path, target)
     files = sorted(folder.glob("*.safetensors"))

@@ -112,3 +112,44 @@ class RegimeMoments:
         scatter = self.scatter / (scale[:, None, :, None] * scale[:, None, None, :])
         moments = RegimeMoments(self.n_rows, mean / scale[:, None], scatter, self.targets)
         return moments, centre, scale
+
+    def canonical_signs(self) -> torch.Tensor:
+        """Give every variable a sign, so that the sign in which it was recorded does not matter.
+
+        The signs are those of the first eigenvector of the second moments, and targets are set to
+        larger values rather than lower ones on the whole. Moments are to be standardised.
+
+        Returns
+        -------
+        signs : tensor of shape (n_tasks, n_variables)
+            1 or -1.
+        """
+        weighted = self.n_rows[..., None] * self.mean
+        second = self.scatter.sum(dim=1) + weighted.mT @ self.mean
+        signs = torch.where(torch.linalg.eigh(second)[1][..., -1] < 0, -1.0, 1.0).to(self.mean)
+        direction = (self.targets * weighted * signs[:, None]).sum(dim=(1, 2))
+        return signs * torch.where(direction < 0, -1.0, 1.0).to(signs)[:, None]
+
+    def with_signs(self, signs: torch.Tensor) -> RegimeMoments:
+        """Return the moments of the variables times signs of shape (n_tasks, n_variables)."""
+        scatter = self.scatter * (signs[:, None, :, None] * signs[:, None, None, :])
+        return RegimeMoments(self.n_rows, self.mean * signs[:, None], scatter, self.targets)
+
+
+def concatenate_regimes(parts: list[RegimeMoments]) -> RegimeMoments:
+    """Join moments of different regimes of the same tasks.
+
+    Parameters
+    ----------
+    parts : list of RegimeMoments
+        Moments of as many tasks each.
+
+    Returns
+    -------
+    moments : RegimeMoments
+        The moments of all regimes.
+    """
+    names = [field.name for field in fields(RegimeMoments)]
+    return RegimeMoments(
+        *(torch.cat([getattr(part, name) for part in parts], dim=1) for name in names)
+    )

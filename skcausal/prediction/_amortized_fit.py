@@ -48,28 +48,6 @@ class AmortizedFit:
     corrector: MeanCorrector | None
     fine_tuning: dict[str, float] | None
 
-    def scm_in_units(self, centre: np.ndarray, unit: np.ndarray) -> LinearGaussianSCM:
-        """Change the equations from standardised units to those of the data.
-
-        Parameters
-        ----------
-        centre, unit : ndarray of shape (n_variables,)
-            Means and units that the rows were standardised with.
-
-        Returns
-        -------
-        scm : LinearGaussianSCM
-            The same system.
-        """
-        coef = self.scm.coef * unit / unit[:, None]
-        return LinearGaussianSCM(
-            coef,
-            self.scm.intercept * unit + centre - centre @ coef,
-            self.scm.noise_variance * unit**2,
-            self.scm.target_mean * unit + centre,
-            self.scm.target_variance * unit**2,
-        )
-
 
 def canonical_units(
     X: np.ndarray, mask: np.ndarray, centre: np.ndarray, scale: np.ndarray

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
-
-from skcausal.prediction._default_prior import PRIORS, SHARES
-from skcausal.simulators import TaskPrior
 
 # What None stands for, by variant.
 DEFAULTS: dict[str, dict[str, int | float]] = {
@@ -75,39 +71,6 @@ def check_parameters(parameters: dict) -> dict:
             f"pretrained must be 'auto', the path of a file or None, found {pretrained!r}."
         )
     return filled
-
-
-def check_priors(prior) -> tuple[tuple[TaskPrior, ...], tuple[float, ...]]:
-    """Return the priors to train on and their shares.
-
-    Parameters
-    ----------
-    prior : TaskPrior, sequence of TaskPrior or None
-        One prior, several in equal shares, or None for those of the shipped weights.
-
-    Returns
-    -------
-    priors : tuple of TaskPrior
-        The priors.
-    shares : tuple of float
-        How often each of them is drawn from.
-
-    Raises
-    ------
-    TypeError
-        If something else was passed.
-    """
-    if prior is None:
-        return PRIORS, SHARES
-    listed = tuple(prior) if isinstance(prior, Sequence) else (prior,)
-    usable = [isinstance(one, TaskPrior) and hasattr(one, "n_variables") for one in listed]
-    if not listed or not all(usable):
-        found = listed[usable.index(False)] if listed else prior
-        raise TypeError(
-            "prior must be a prior of skcausal.simulators over systems of variables, such as "
-            f"LinearPrior(), or a sequence of them; found {found!r}."
-        )
-    return listed, (1.0,) * len(listed)
 
 
 def _check_choice(name, value, choices):

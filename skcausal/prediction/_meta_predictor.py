@@ -9,11 +9,12 @@ from sklearn.utils.validation import check_is_fitted
 from skcausal.base import InterventionPredictor, compute_finite, control_mean
 from skcausal.graphs import to_networkx
 from skcausal.nn import resolve_device, resolve_dtype
+from skcausal.nn._network_files import cast_network
 from skcausal.prediction._amortized_fit import canonical_units, fit_amortized
 from skcausal.prediction._equation_errors import prediction_variances
 from skcausal.prediction._meta_parameters import check_parameters
 from skcausal.prediction._paper_fit import fit_paper
-from skcausal.prediction._pretrained import cast_network, load_network, load_shipped, save_network
+from skcausal.prediction._pretrained import NETWORK_FILES, load_shipped
 from skcausal.prediction._pretraining import meta_train
 from skcausal.structure._linear_scm_queries import LinearSCMQueries
 
@@ -247,7 +248,7 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         if not hasattr(self, "_weights_of_fit"):
             parameters = check_parameters(self.get_params(deep=False))
             self._weights_of_fit = self._weights(parameters)
-        save_network(path, *self._weights_of_fit)
+        NETWORK_FILES.save(path, *self._weights_of_fit)
 
     def predict(self, X, *, interventions=None, return_std=False):
         """Predict every variable under the row's intervention, given all else that is known.
@@ -324,9 +325,9 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
     def _fit(self, X, mask, regime):
         parameters = check_parameters(self.get_params(deep=False))
         self._weights_of_fit = self._weights(parameters, X.shape[1])
-        variant, network, _ = self._weights_of_fit
+        _, network, _ = self._weights_of_fit
         device, dtype = resolve_device(self.device), resolve_dtype(self.dtype)
-        network = cast_network(variant, network, device, dtype)
+        network = cast_network(network, device, dtype)
         fit = self._fit_paper if self.variant == "paper" else self._fit_amortized
         fit(X, mask, regime, network, parameters)
         self._fitted_variant = self.variant
@@ -346,7 +347,7 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
             finetune_learning_rate=parameters["finetune_learning_rate"],
         )
         self._standardised = fitted
-        self.scm_ = fitted.scm_in_units(self.mean_, self._unit)
+        self.scm_ = fitted.scm.in_units(self.mean_, self._unit)
         self.coef_ = self.scm_.coef
         self.edge_probabilities_ = fitted.edge_probabilities
         self.adjacency_ = (fitted.edge_probabilities >= self.threshold).astype(np.int8)
@@ -403,6 +404,6 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         if self.pretrained == "auto" and self.variant == "amortized":
             return (self.variant, *load_shipped())
         if self.pretrained not in (None, "auto"):
-            return (self.variant, *load_network(self.pretrained, self.variant))
+            return (self.variant, *NETWORK_FILES.load(self.pretrained, self.variant))
         trained, self.loss_curve_ = meta_train(parameters, n_variables)
         return (self.variant, *trained)

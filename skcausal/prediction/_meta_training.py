@@ -11,11 +11,12 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from skcausal.nn import train, warmup_cosine
+from skcausal.nn._clipping import clip_gradients
 from skcausal.nn._pair_statistics import pair_statistics
 from skcausal.nn._regime_moments import RegimeMoments
 from skcausal.prediction._intervention_network import InterventionNetwork, mean_error_variance
 from skcausal.prediction._shrunk_refit import refit, solve_do
-from skcausal.prediction._task_designs import draw_design
+from skcausal.simulators._task_designs import draw_design
 
 # Number of standard deviations on either side that hold 90 % of a normal distribution.
 Z_90 = 1.6448536269514722
@@ -225,7 +226,7 @@ def pretrain_network(
     """
     n_epochs = math.ceil(n_steps / _STEPS_PER_EPOCH)
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
-    optimizer.register_step_pre_hook(_clip_gradients)
+    optimizer.register_step_pre_hook(clip_gradients)
 
     def epoch_batches(epoch, rank, world_size):
         first = epoch * _STEPS_PER_EPOCH
@@ -246,13 +247,3 @@ def pretrain_network(
         verbose=verbose,
         description="meta-training",
     )
-
-
-def _clip_gradients(optimizer, args, kwargs):
-    """Bound the norm of the gradients by one; a step without a finite gradient is left out."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    if not torch.isfinite(norm):
-        for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad.zero_()

@@ -9,11 +9,12 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skcausal.nn import resolve_device
-from skcausal.prediction._meta_parameters import check_priors
+from skcausal.nn._network_files import fingerprint_of
 from skcausal.prediction._meta_training import pretrain_network
 from skcausal.prediction._paper_fit import pretrain_paper
-from skcausal.prediction._pretrained import Network, fingerprint_of, make_network
+from skcausal.prediction._pretrained import NETWORK_FILES, Network
 from skcausal.simulators import LinearPrior
+from skcausal.simulators._default_prior import check_priors
 
 # Tasks in a batch of meta-training, about.
 TASKS_PER_STEP = 32
@@ -66,7 +67,7 @@ def _train_amortized(parameters, n_variables, seed):
         "learning_rate": float(parameters["learning_rate"]),
         "seed": seed,
     }
-    network = make_network("amortized", sizes, seed=seed).to(device)
+    network = NETWORK_FILES.make("amortized", sizes, seed=seed).to(device)
     history = pretrain_network(
         network,
         priors,
@@ -104,7 +105,7 @@ def _train_paper(parameters, n_variables, seed):
         "learning_rate": float(parameters["learning_rate"]),
         "seed": seed,
     }
-    network = make_network("paper", sizes, seed=seed).to(resolve_device(parameters["device"]))
+    network = NETWORK_FILES.make("paper", sizes, seed=seed).to(resolve_device(parameters["device"]))
     history = pretrain_paper(
         network,
         prior,

@@ -201,6 +201,28 @@ class LinearGaussianSCM:
                 ).T
         return X
 
+    def in_units(self, centre, unit):
+        """Change the units of the variables.
+
+        Parameters
+        ----------
+        centre, unit : ndarray of shape (n_variables,)
+            In the new units, a value z becomes ``centre + unit * z``. Units may be negative.
+
+        Returns
+        -------
+        scm : LinearGaussianSCM
+            The same system.
+        """
+        coef = self.coef * unit / unit[:, None]
+        return LinearGaussianSCM(
+            coef,
+            self.intercept * unit + centre - centre @ coef,
+            self.noise_variance * unit**2,
+            self.target_mean * unit + centre,
+            self.target_variance * unit**2,
+        )
+
     def _free_system(self, free):
         """Matrix B of the free equations: noise = x_free @ B - inputs."""
         return np.eye(free.sum()) - self.coef[np.ix_(free, free)]

@@ -13,7 +13,7 @@ from skcausal.nn._regime_moments import RegimeMoments
 from skcausal.prediction._amortized_fit import fit_amortized
 from skcausal.prediction._equation_errors import EquationErrors, prediction_variances
 from skcausal.prediction._intervention_network import mean_error_variance
-from skcausal.prediction._pretrained import make_network
+from skcausal.prediction._pretrained import NETWORK_FILES
 from skcausal.prediction._shrunk_refit import solve_do
 from skcausal.structure import LinearGaussianSCM
 
@@ -151,7 +151,7 @@ def test_everything_set_leaves_no_error():
 
 def test_inference_and_training_agree():
     """What training calibrates is what an estimator returns for a do-query."""
-    network = make_network("amortized", {"width": 8, "n_layers": 1}, seed=0).double()
+    network = NETWORK_FILES.make("amortized", {"width": 8, "n_layers": 1}, seed=0).double()
     rng = np.random.default_rng(0)
     d, n_rows = 4, 10
     targets = np.vstack([np.zeros(d, bool), np.eye(d, dtype=bool)])

@@ -7,7 +7,7 @@ import torch
 from skcausal.nn._pair_statistics import pair_statistics
 from skcausal.nn._regime_moments import RegimeMoments
 from skcausal.prediction._fine_tuning import _misfit, _without, descend, fine_tune
-from skcausal.prediction._pretrained import make_network
+from skcausal.prediction._pretrained import NETWORK_FILES
 from skcausal.prediction._shrunk_refit import PENALTY_BOUNDS
 
 
@@ -25,7 +25,7 @@ def moments_of(seed, d=4, n_regimes=7, n_rows=6):
 
 @pytest.fixture
 def network():
-    network = make_network("amortized", {"width": 8, "n_layers": 1}, seed=0)
+    network = NETWORK_FILES.make("amortized", {"width": 8, "n_layers": 1}, seed=0)
     return network.double()
 
 

@@ -5,18 +5,19 @@ import pytest
 import torch
 from scipy.stats import randint
 
+from skcausal.nn._clipping import clip_gradients
 from skcausal.nn._regime_moments import RegimeMoments
 from skcausal.prediction import _meta_training
-from skcausal.prediction._default_prior import PRIORS, SHARES
 from skcausal.prediction._meta_training import batch_loss, draw_tasks, pretrain_network
-from skcausal.prediction._pretrained import make_network
+from skcausal.prediction._pretrained import NETWORK_FILES
 from skcausal.simulators import LinearPrior
+from skcausal.simulators._default_prior import PRIORS, SHARES
 
 PRIOR = LinearPrior(4)
 
 
 def tiny(seed=0):
-    return make_network("amortized", {"width": 8, "n_layers": 1}, seed=seed)
+    return NETWORK_FILES.make("amortized", {"width": 8, "n_layers": 1}, seed=seed)
 
 
 def equal(first, second):
@@ -120,7 +121,7 @@ def test_interrupted_training_goes_on_bit_identically(tmp_path, monkeypatch):
 def test_a_step_without_finite_gradient_changes_nothing():
     network = tiny()
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
-    optimizer.register_step_pre_hook(_meta_training._clip_gradients)
+    optimizer.register_step_pre_hook(clip_gradients)
     before = {name: p.clone() for name, p in network.named_parameters()}
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)

@@ -60,6 +60,6 @@ def test_damaged_and_missing_files_are_refused(name, copied):
 
 def test_card_of_the_intervention_predictor():
     """The file itself says how it was trained, and how well it does on unseen systems."""
-    _, card = _pretrained.load_network(shipped_weights(_pretrained.SHIPPED), "amortized")
+    _, card = _pretrained.NETWORK_FILES.load(shipped_weights(_pretrained.SHIPPED), "amortized")
     assert {"n_steps", "seed", "learning_rate", "held_out"} <= set(card)
     assert 0.85 <= card["held_out"]["coverage"] <= 0.95

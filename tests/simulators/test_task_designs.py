@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skcausal.prediction._task_designs import _MOST_ROWS, N_QUERIES, draw_design
+from skcausal.simulators._task_designs import _MOST_ROWS, N_QUERIES, draw_design
 
 N_TASKS = 6
 

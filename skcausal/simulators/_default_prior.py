@@ -1,11 +1,14 @@
-"""The systems that the shipped weights were trained on."""
+"""The systems that the shipped weights were trained on, and what may stand in their place."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import loguniform, randint, rv_discrete, uniform
 
-from skcausal.simulators import LinearPrior
+from skcausal.simulators._linear_prior import LinearPrior
+from skcausal.simulators._task_prior import TaskPrior
 
 
 def _sizes(smallest: int):
@@ -54,3 +57,36 @@ GENERAL = (
 )
 SHARES = tuple(share for share, _ in GENERAL)
 PRIORS = tuple(prior for _, prior in GENERAL)
+
+
+def check_priors(prior) -> tuple[tuple[TaskPrior, ...], tuple[float, ...]]:
+    """Return the priors to train on and their shares.
+
+    Parameters
+    ----------
+    prior : TaskPrior, sequence of TaskPrior or None
+        One prior, several in equal shares, or None for those of the shipped weights.
+
+    Returns
+    -------
+    priors : tuple of TaskPrior
+        The priors.
+    shares : tuple of float
+        How often each of them is drawn from.
+
+    Raises
+    ------
+    TypeError
+        If something else was passed.
+    """
+    if prior is None:
+        return PRIORS, SHARES
+    listed = tuple(prior) if isinstance(prior, Sequence) else (prior,)
+    usable = [isinstance(one, TaskPrior) and hasattr(one, "n_variables") for one in listed]
+    if not listed or not all(usable):
+        found = listed[usable.index(False)] if listed else prior
+        raise TypeError(
+            "prior must be a prior of skcausal.simulators over systems of variables, such as "
+            f"LinearPrior(), or a sequence of them; found {found!r}."
+        )
+    return listed, (1.0,) * len(listed)

@@ -1,0 +1,181 @@
+"""Train the weights of AmortizedGraphPosterior that are part of the package.
+
+Each takes one thread of a CPU less than two hours. The training is written to a checkpoint every
+few seconds and goes on from there, bit-identically, if it is started again:
+
+    python benchmarks/train/graph_posterior.py caasl --checkpoint caasl.ckpt --out caasl
+    python benchmarks/train/graph_posterior.py linear --checkpoint linear.ckpt --out linear
+    python benchmarks/train/graph_posterior.py gene-network --checkpoint gene.ckpt --out gene
+    python benchmarks/train/graph_posterior.py caasl --install caasl.safetensors
+
+The last command copies a file into the package, with its checksum and model card. The card's
+figures are those of systems that the training has not seen.
+
+"linear" starts from the encoder of the intervention predictor, which reads the same statistics and
+has learned to tell edges on the way.
+"""
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import rv_discrete
+
+from skcausal.nn._network_files import fingerprint_of
+from skcausal.nn._pair_statistics import N_FEATURES
+from skcausal.prediction._pretrained import load_shipped as load_intervention_predictor
+from skcausal.simulators import GeneNetworkPrior, LinearPrior
+from skcausal.simulators._default_prior import GENERAL
+from skcausal.structure._graph_network import N_FEATURES_WITH_UNITS
+from skcausal.structure._graph_training import (
+    GraphTraining,
+    draw_graph_tasks,
+    train_graph_network,
+)
+from skcausal.structure._graph_weights import NETWORK_FILES
+
+# Tasks of the held-out figures: no training seed.
+HELD_OUT_SEED = 12_345
+HELD_OUT_BATCHES = 200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a set of weights is trained on."""
+
+    priors: tuple  # of (share, prior)
+    experiments: str
+    n_features: int
+    n_steps: int
+    learning_rate: float
+
+
+def sizes(*weighted):
+    """A distribution over numbers of variables, from (share, first, last) uniform pieces."""
+    numbers = np.concatenate([np.arange(first, last + 1) for _, first, last in weighted])
+    shares = np.concatenate(
+        [np.full(last - first + 1, share / (last - first + 1)) for share, first, last in weighted]
+    )
+    order = np.unique(numbers)
+    total = np.array([shares[numbers == n].sum() for n in order])
+    return rv_discrete(values=(order, total / total.sum()))()
+
+
+UP_TO_30 = sizes((0.35, 3, 6), (0.4, 7, 14), (0.25, 15, 30))
+# Three edges per variable need seven variables.
+CAASL = LinearPrior.preset("caasl", n_variables=sizes((0.1, 7, 9), (0.55, 10, 10), (0.35, 11, 30)))
+SMALL_CAASL = LinearPrior.preset(
+    "caasl", n_variables=sizes((0.4, 3, 4), (0.6, 5, 6)), edges_per_variable=1.0
+)
+GENES = {"n_variables": sizes((0.2, 7, 9), (0.5, 10, 10), (0.3, 11, 25))}
+
+RECIPES = {
+    "caasl": Recipe(
+        ((0.88, CAASL), (0.12, SMALL_CAASL)),
+        "sequential",
+        N_FEATURES_WITH_UNITS,
+        n_steps=30_000,
+        learning_rate=2e-3,
+    ),
+    "linear": Recipe(
+        (
+            *((0.8 * share, prior) for share, prior in GENERAL),
+            (0.05, LinearPrior(UP_TO_30, standardize="internal")),
+            (0.10, CAASL),
+            (0.03, LinearPrior(UP_TO_30, weight_gap=0.0, weight_scale=0.5)),
+            (0.02, LinearPrior(sizes((1.0, 2, 3)), edges_per_variable=0.5)),
+        ),
+        "mixed",
+        N_FEATURES,
+        n_steps=18_000,
+        learning_rate=1.5e-3,
+    ),
+    "gene-network": Recipe(
+        (
+            (0.6, GeneNetworkPrior(**GENES, technical_noise="10x_chromium")),
+            (0.1, GeneNetworkPrior(**GENES, technical_noise="10x_chromium", graph="scale_free")),
+            (0.25, GeneNetworkPrior(**GENES, technical_noise="drop_seq")),
+            (0.05, GeneNetworkPrior(**GENES)),
+        ),
+        "mixed",
+        N_FEATURES,
+        n_steps=3_500,
+        learning_rate=2e-3,
+    ),
+}
+
+
+def train(name, args):
+    """Train one network and write it with what is known of the training."""
+    torch.set_num_threads(1)
+    recipe = RECIPES[name]
+    shares, priors = zip(*recipe.priors)
+    network_sizes = {"width": 32, "n_layers": 6, "n_features": recipe.n_features}
+    settings = {
+        "sizes": network_sizes,
+        "n_steps": args.steps or recipe.n_steps,
+        "learning_rate": recipe.learning_rate,
+        "seed": args.seed,
+        "shares": shares,
+        "experiments": recipe.experiments,
+    }
+    network = NETWORK_FILES.make("pairs", network_sizes, seed=args.seed)
+    if name == "linear":
+        start_from_intervention_predictor(network)
+    train_graph_network(
+        network,
+        priors,
+        shares,
+        experiments=recipe.experiments,
+        n_steps=settings["n_steps"],
+        seed=args.seed,
+        learning_rate=recipe.learning_rate,
+        checkpoint=args.checkpoint,
+        fingerprint=fingerprint_of(priors, settings) if args.checkpoint else "",
+        verbose=True,
+    )
+    card = settings | {"prior": name, "torch": torch.__version__, "device": "cpu"}
+    card["held_out"] = held_out(network, recipe)
+    NETWORK_FILES.save(f"{args.out}.safetensors", "pairs", network, card)
+    print(f"{args.out}.safetensors", card["held_out"])
+
+
+def start_from_intervention_predictor(network):
+    """Copy the encoder and the head of the edges."""
+    trained, _ = load_intervention_predictor()
+    network.encoder.load_state_dict(trained.encoder.state_dict())
+    with torch.no_grad():
+        network.head.weight.copy_(trained.pair_head.weight[2:])
+        network.head.bias.copy_(trained.pair_head.bias[2:])
+
+
+def main():
+    """Parse the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--out", default="graph_posterior")
+    parser.add_argument("--install", default=None, help="a file of weights to ship")
+    args = parser.parse_args()
+    train(args.name, args)
+
+
+def held_out(network, recipe):
+    """Cross-entropy on tasks that no training saw."""
+    shares, priors = zip(*recipe.priors)
+    training = GraphTraining(network, acyclic=False).eval()
+    with torch.no_grad():
+        losses = [
+            training(
+                draw_graph_tasks(network, priors, shares, recipe.experiments, HELD_OUT_SEED, step)
+            )["loss"]
+            for step in range(HELD_OUT_BATCHES)
+        ]
+    return {"cross_entropy": round(float(np.mean(losses)), 4)}
+
+
+if __name__ == "__main__":
+    main()

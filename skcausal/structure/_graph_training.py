@@ -1,0 +1,326 @@
+"""Training of graph posteriors on streams of simulated experiments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from skcausal.nn import train, warmup_cosine
+from skcausal.nn._clipping import clip_gradients
+from skcausal.nn._regime_moments import RegimeMoments
+from skcausal.structure._graph_experiments import (
+    EXPERIMENTS,
+    RegimeBlock,
+    draw_experiment,
+    moments_of,
+)
+from skcausal.structure._graph_network import GraphNetwork, PairGraphNetwork
+
+_STEPS_PER_EPOCH = 50
+# Of pairs for the pair network, of cells for the row network; and of tasks.
+_TOKENS_PER_BATCH = {"pairs": 3600, "rows": 12_000}
+_MOST_TASKS = 48
+_FEWEST_TASKS = 2
+
+# The weight of the acyclicity penalty grows by this times the penalty in every step.
+_DUAL_RATE = 1e-3
+_POWER_ITERATIONS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class GraphTasks:
+    """Standardised experiments and the graphs behind them.
+
+    Parameters
+    ----------
+    inputs : tuple
+        What the network's `forward` takes.
+    edges : tensor of shape (n_tasks, n_variables, n_variables)
+        Entry (i, j): 1 where there is an edge i -> j.
+    """
+
+    inputs: tuple
+    edges: torch.Tensor
+
+
+def draw_graph_tasks(
+    network: GraphNetwork,
+    priors: Sequence,
+    shares: Sequence[float],
+    experiments: str,
+    seed: int,
+    step: int,
+    device="cpu",
+) -> GraphTasks:
+    """Draw the batch of a step: systems of one prior and one size, and experiments on them.
+
+    Parameters
+    ----------
+    network : PairGraphNetwork or RowGraphNetwork
+        What the batch is for.
+    priors : sequence of TaskPrior
+        Distributions over systems.
+    shares : sequence of float
+        How often each of them is drawn from.
+    experiments : str
+        A key of :data:`EXPERIMENTS`.
+    seed, step : int
+        Determine the batch.
+    device : str or torch.device, default="cpu"
+        Where the tasks are simulated.
+
+    Returns
+    -------
+    tasks : GraphTasks
+        The batch.
+    """
+    rng = np.random.default_rng([seed, step])
+    prior = priors[rng.choice(len(priors), p=np.asarray(shares) / np.sum(shares))]
+    d = prior.n_variables
+    if hasattr(d, "rvs"):
+        d = int(d.ppf(rng.random()))
+    laws = EXPERIMENTS[experiments]
+    law = str(rng.choice(list(laws), p=list(laws.values())))
+    reads_pairs = isinstance(network, PairGraphNetwork)
+    tokens = d**2 if reads_pairs else 100 * d
+    per_batch = _TOKENS_PER_BATCH["pairs" if reads_pairs else "rows"]
+    n_tasks = int(np.clip(per_batch // tokens, _FEWEST_TASKS, _MOST_TASKS))
+    systems = replace(prior, n_variables=d).sample(
+        n_tasks, random_state=seed, start=step * _MOST_TASKS, device=device
+    )
+    blocks = draw_experiment(systems, law, rng, seed)
+    return GraphTasks(prepare_inputs(network, blocks), systems.adjacency.to(blocks[0].X))
+
+
+def prepare_inputs(network: GraphNetwork, blocks: list[RegimeBlock]) -> tuple:
+    """Standardise experiments and bring them into the form that a network reads.
+
+    Parameters
+    ----------
+    network : PairGraphNetwork or RowGraphNetwork
+        The network.
+    blocks : list of RegimeBlock
+        The rows.
+
+    Returns
+    -------
+    inputs : tuple
+        The arguments of its `forward`.
+    """
+    moments, centre, scale = moments_of(blocks).standardize()
+    X, mask, kept = (torch.cat(parts, dim=1) for parts in zip(*(b.rows() for b in blocks)))
+    Z = (X - centre[:, None]) / scale[:, None]
+    return canonical_inputs(network, moments, scale, Z, mask, kept)
+
+
+def canonical_inputs(
+    network: GraphNetwork,
+    moments: RegimeMoments,
+    scale: torch.Tensor,
+    Z: torch.Tensor,
+    mask: torch.Tensor,
+    kept: torch.Tensor | None = None,
+) -> tuple:
+    """Give all variables their canonical signs and return what a network reads.
+
+    Parameters
+    ----------
+    network : PairGraphNetwork or RowGraphNetwork
+        The network.
+    moments : RegimeMoments
+        Moments of standardised rows.
+    scale : tensor of shape (n_tasks, n_variables)
+        Standard deviations before.
+    Z : tensor of shape (n_tasks, n_rows, n_variables)
+        Standardised rows.
+    mask : bool tensor of shape (n_tasks, n_rows, n_variables)
+        The intervention mask.
+    kept : bool tensor of shape (n_tasks, n_rows), default=None
+        Which rows were observed. Default: all.
+
+    Returns
+    -------
+    inputs : tuple
+        The arguments of the network's `forward`.
+    """
+    signs = moments.canonical_signs()
+    if isinstance(network, PairGraphNetwork):
+        return moments.with_signs(signs), scale
+    kept = torch.ones_like(mask[..., 0]) if kept is None else kept
+    return Z * signs[:, None], mask, kept
+
+
+class GraphTraining(nn.Module):
+    """A network in training, with the weight of its acyclicity penalty.
+
+    Parameters
+    ----------
+    network : PairGraphNetwork or RowGraphNetwork
+        The network.
+    acyclic : bool
+        Whether cycles are penalised.
+    """
+
+    weight: torch.Tensor
+
+    def __init__(self, network: GraphNetwork, *, acyclic: bool):
+        super().__init__()
+        self.network = network
+        self.acyclic = acyclic
+        self.register_buffer("weight", torch.zeros(()))
+
+    def forward(self, tasks: GraphTasks) -> dict[str, torch.Tensor]:
+        """Return the terms of the loss of a batch.
+
+        Parameters
+        ----------
+        tasks : GraphTasks
+            The batch.
+
+        Returns
+        -------
+        terms : dict of str to Tensor
+            "loss" is minimised; "cross_entropy" is that of edges, in nats per ordered pair;
+            "cycles", with `acyclic`, is the spectral radius of the edge probabilities.
+        """
+        logits = self.network(*tasks.inputs)
+        cross_entropy = edge_cross_entropy(logits, tasks.edges)
+        if not self.acyclic:
+            return {"loss": cross_entropy, "cross_entropy": cross_entropy.detach()}
+        cycles = spectral_radius(torch.sigmoid(logits) * _off_diagonal(logits)).mean()
+        loss = cross_entropy + self.weight.clone() * cycles
+        if self.training:
+            self.weight += _DUAL_RATE * cycles.detach()
+        return {"loss": loss, "cross_entropy": cross_entropy.detach(), "cycles": cycles.detach()}
+
+
+def edge_cross_entropy(logits: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+    """Mean over tasks and ordered pairs of the negative log-probability, in nats.
+
+    Parameters
+    ----------
+    logits, edges : tensor of shape (n_tasks, n_variables, n_variables)
+        Logits of the edges, and 1 where there is one.
+
+    Returns
+    -------
+    cross_entropy : tensor
+        A scalar.
+    """
+    off = _off_diagonal(logits)
+    entropy = binary_cross_entropy_with_logits(logits, edges, reduction="none") * off
+    return entropy.sum() / (len(logits) * off.sum())
+
+
+def spectral_radius(matrices: torch.Tensor) -> torch.Tensor:
+    """Estimate the spectral radius of matrices with non-negative entries.
+
+    It is zero if and only if the graph of the entries has no cycle. By power iteration, as in [1]_.
+
+    Parameters
+    ----------
+    matrices : tensor of shape (n, d, d)
+        The matrices.
+
+    Returns
+    -------
+    radius : tensor of shape (n,)
+        The estimates, which are differentiable.
+
+    References
+    ----------
+    .. [1] Lee, Danieletto, Miotto, Cherng & Dudley (2019). Scaling structural learning with
+       NO-BEARS to infer causal transcriptome networks. PSB.
+    """
+    left = right = matrices.new_ones(*matrices.shape[:-1], 1)
+    for _ in range(_POWER_ITERATIONS):
+        left = nn.functional.normalize(matrices.mT @ left, dim=1)
+        right = nn.functional.normalize(matrices @ right, dim=1)
+    overlap = (left.mT @ right)[..., 0, 0].clamp(min=1e-12)
+    return (left.mT @ matrices @ right)[..., 0, 0] / overlap
+
+
+def _off_diagonal(like):
+    """One minus the identity (n_variables, n_variables)."""
+    return 1.0 - torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
+
+
+def train_graph_network(
+    network: GraphNetwork,
+    priors: Sequence,
+    shares: Sequence[float],
+    *,
+    experiments: str = "mixed",
+    acyclic: bool = False,
+    n_steps: int,
+    seed: int,
+    learning_rate: float = 2e-3,
+    device="cpu",
+    checkpoint=None,
+    fingerprint: str = "",
+    verbose: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    network : PairGraphNetwork or RowGraphNetwork
+        The network, on `device`.
+    priors : sequence of TaskPrior
+        Distributions over systems.
+    shares : sequence of float
+        How often each of them is drawn from.
+    experiments : str, default="mixed"
+        A key of :data:`EXPERIMENTS`.
+    acyclic : bool, default=False
+        Whether to penalise cycles, with a weight that grows by dual ascent.
+    n_steps : int
+        Number of batches.
+    seed : int
+        Determines the tasks.
+    learning_rate : float, default=2e-3
+        Largest learning rate of AdamW.
+    device : str or torch.device, default="cpu"
+        Where to train.
+    checkpoint : str or path-like, default=None
+        File from which an interrupted training goes on.
+    fingerprint : str, default=""
+        Identifies the training in the checkpoint.
+    verbose : bool, default=False
+        Show progress.
+
+    Returns
+    -------
+    history : dict of str to Tensor
+        Means of the terms of the loss over every epoch of 50 batches.
+    """
+    training = GraphTraining(network, acyclic=acyclic).to(device)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True
+    )
+    optimizer.register_step_pre_hook(clip_gradients)
+
+    def epoch_batches(epoch, rank, world_size):
+        first = epoch * _STEPS_PER_EPOCH
+        for step in range(first, min(first + _STEPS_PER_EPOCH, n_steps)):
+            position = step * world_size + rank
+            yield draw_graph_tasks(network, priors, shares, experiments, seed, position, device)
+
+    return train(
+        training,
+        lambda module, tasks: module(tasks),
+        epoch_batches,
+        optimizer=optimizer,
+        n_epochs=math.ceil(n_steps / _STEPS_PER_EPOCH),
+        schedule=warmup_cosine(n_steps, n_warmup=100),
+        checkpoint=checkpoint,
+        fingerprint=fingerprint,
+        verbose=verbose,
+        description="training",
+    )
