@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from _model_cards import install_weights, prior_text
 from scipy.stats import rv_discrete
 
 from skcausal.nn._network_files import fingerprint_of
@@ -33,7 +34,7 @@ from skcausal.structure._graph_training import (
     draw_graph_tasks,
     train_graph_network,
 )
-from skcausal.structure._graph_weights import NETWORK_FILES
+from skcausal.structure._graph_weights import NETWORK_FILES, shipped_file
 
 # Tasks of the held-out figures: no training seed.
 HELD_OUT_SEED = 12_345
@@ -160,7 +161,12 @@ def main():
     parser.add_argument("--out", default="graph_posterior")
     parser.add_argument("--install", default=None, help="a file of weights to ship")
     args = parser.parse_args()
-    train(args.name, args)
+    if args.install:
+        network, card = NETWORK_FILES.load(args.install, "pairs")
+        text = model_card(args.name, network, card)
+        install_weights(args.install, shipped_file(args.name), text)
+    else:
+        train(args.name, args)
 
 
 def held_out(network, recipe):
@@ -175,6 +181,77 @@ def held_out(network, recipe):
             for step in range(HELD_OUT_BATCHES)
         ]
     return {"cross_entropy": round(float(np.mean(losses)), 4)}
+
+
+def model_card(name, network, card):
+    """Text of the model card."""
+    recipe = RECIPES[name]
+    priors = "\n".join(f"  - {100 * share:.0f} %: `{prior_text(p)}`" for share, p in recipe.priors)
+    return CARD.format(
+        name=name,
+        n_weights=sum(p.numel() for p in network.parameters()),
+        priors=priors,
+        experiments=EXPERIMENT_TEXTS[recipe.experiments],
+        start=START_TEXTS.get(name, ""),
+        limits=LIMITS[name],
+        cross_entropy=card["held_out"]["cross_entropy"],
+        **{key: card[key] for key in ("n_steps", "learning_rate", "seed", "torch", "device")},
+    )
+
+
+EXPERIMENT_TEXTS = {
+    "sequential": """20 to 200 observational rows (50 in half of the batches), then up to 20
+  interventions, each on a random half of the variables, on random ones or on a single one, with
+  one row (80 %) or two to five; do-values of size 1 mostly, in a quarter of the tasks in another
+  unit""",
+    "mixed": """half of them two to 200 rows for each of many sets of targets, 30 %
+  observational rows followed by up to 20 interventions with one to five rows each, 20 %
+  observational rows alone""",
+}
+START_TEXTS = {
+    "linear": "- start: the encoder and the edge head of the intervention predictor's weights;\n"
+}
+LIMITS = {
+    "linear": """Linear systems of 2 to 50 variables. The units of the variables are ignored.
+Probabilities of systems with nonlinear mechanisms, or with hidden confounders much stronger than
+those above, are not calibrated.""",
+    "caasl": """Dense linear systems in the units of the prior: noise of variance about 0.1, means
+of 0, do-values about 1. Do not use these weights on data in other units; they are the reward of
+designs of experiments.""",
+    "gene-network": """Log-transformed counts (`log_cpm`) of 7 to 25 genes, simulated by the
+equations of SERGIO. Nothing says how well they do on real cells.""",
+}
+CARD = """\
+# Weights of AmortizedGraphPosterior: {name}
+
+What they do: give the probability of every edge from the moments of a data set.
+{n_weights:,} numbers in float32, for any number of variables.
+
+## Training
+
+- systems, drawn anew for every step:
+{priors}
+- experiments: {experiments};
+{start}- objective: cross-entropy of the edges;
+- {n_steps:,} steps of AdamW with warm-up and a cosine, learning rate {learning_rate}, seed {seed},
+  at most 48 systems a step; torch {torch} on one thread of a {device}.
+
+The command is `benchmarks/train/graph_posterior.py {name}`.
+
+## Figures on systems of the same distribution that were not trained on
+
+| | |
+|---|---|
+| cross-entropy of edges, nats per ordered pair | {cross_entropy} |
+
+`benchmarks/reproduce/graph_posterior.py` has scores on named settings beside baselines.
+
+## Limits
+
+{limits}
+
+Licence: that of the package. No data but simulated ones were used.
+"""
 
 
 if __name__ == "__main__":

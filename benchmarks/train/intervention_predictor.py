@@ -14,14 +14,11 @@ two stages, the first of them with other shares of the priors, which the card li
 """
 
 import argparse
-import hashlib
-import shutil
-from pathlib import Path
 
 import numpy as np
 import torch
+from _model_cards import install_weights, prior_text
 
-import skcausal.weights
 from skcausal.nn._network_files import fingerprint_of
 from skcausal.prediction._meta_training import batch_loss, draw_tasks, pretrain_network
 from skcausal.prediction._pretrained import NETWORK_FILES, SHIPPED
@@ -79,14 +76,8 @@ def held_out(network):
 
 def install(path):
     """Copy a file of weights into the package and write its checksum and card."""
-    folder = Path(skcausal.weights.__file__).parent
     network, card = NETWORK_FILES.load(path, "amortized")
-    target = folder / f"{SHIPPED}.safetensors"
-    shutil.copyfile(path, target)
-    files = sorted(folder.glob("*.safetensors"))
-    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}" for file in files]
-    (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n")
-    (folder / f"{SHIPPED}.md").write_text(model_card(network, card))
+    install_weights(path, SHIPPED, model_card(network, card))
 
 
 def model_card(network, card):
@@ -116,21 +107,6 @@ def stage_text(stage):
         f"  - {stage['n_steps']:,} steps, learning rate {stage['learning_rate']}, seed "
         f"{stage['seed']}, shares of the priors in % {shares}"
     )
-
-
-def prior_text(prior):
-    """The arguments of a prior that are not defaults, distributions by name and support."""
-    default = type(prior)()
-    shown = []
-    for name in prior.__dataclass_fields__:
-        value = getattr(prior, name)
-        if hasattr(value, "support"):
-            low, high = value.support()
-            law = value.dist.name if value.dist.name != "Distribution" else "discrete"
-            shown.append(f"{name}: {law} on [{low:.3g}, {high:.3g}]")
-        elif value != getattr(default, name):
-            shown.append(f"{name}={value!r}")
-    return f"{type(prior).__name__}({', '.join(shown)})"
 
 
 CARD = """\
