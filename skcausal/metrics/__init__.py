@@ -1,5 +1,6 @@
 """Metrics of graphs, interventions, samples and effects; scorers that hand metadata on."""
 
+from skcausal.metrics._calibration import edge_calibration_error, edge_log_score
 from skcausal.metrics._distribution import energy_distance, maximum_mean_discrepancy
 from skcausal.metrics._effect_scorers import (
     make_effect_scorer,
@@ -41,7 +42,9 @@ __all__ = [
     "delta_correlation",
     "delta_rmse",
     "edge_average_precision",
+    "edge_calibration_error",
     "edge_f1",
+    "edge_log_score",
     "edge_precision",
     "edge_recall",
     "edge_roc_auc",

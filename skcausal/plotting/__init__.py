@@ -6,6 +6,7 @@ from skcausal.plotting._effect_display import EffectDisplay
 from skcausal.plotting._effect_error_display import EffectErrorDisplay
 from skcausal.plotting._graph_display import GraphDisplay
 from skcausal.plotting._intervention_effect_display import InterventionEffectDisplay
+from skcausal.plotting._reliability_display import ReliabilityDisplay
 from skcausal.plotting._representation_display import RepresentationDisplay
 from skcausal.plotting._target_probability_display import TargetProbabilityDisplay
 
@@ -16,6 +17,7 @@ __all__ = [
     "EffectErrorDisplay",
     "GraphDisplay",
     "InterventionEffectDisplay",
+    "ReliabilityDisplay",
     "RepresentationDisplay",
     "TargetProbabilityDisplay",
 ]
