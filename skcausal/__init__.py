@@ -27,10 +27,12 @@ _SUBMODULES = (
 )
 _NAMES = {
     "AdditiveShift": "prediction",
+    "AmortizedGraphPosterior": "structure",
     "BootstrapEnsemble": "structure",
     "CFRRegressor": "effects",
     "ConditionalRidge": "prediction",
     "DoseResponsePrior": "simulators",
+    "ExactGraphPosterior": "structure",
     "FeatureRegression": "perturbation",
     "FullGraph": "structure",
     "GES": "structure",

@@ -31,7 +31,9 @@ from skcausal.structure import (
     GIES,
     IGSP,
     PC,
+    AmortizedGraphPosterior,
     BootstrapEnsemble,
+    ExactGraphPosterior,
     FullGraph,
     KnownGraph,
     ShiftOrder,
@@ -54,8 +56,10 @@ PERTURBATION_ESTIMATORS = [
 # Every public estimator stands in one of the lists; test_common.py asserts that none is missing.
 ESTIMATORS = [
     AdditiveShift(),
+    AmortizedGraphPosterior(n_draws=3, random_state=0),
     BootstrapEnsemble(FullGraph(), n_bootstrap=3, random_state=0),
     ConditionalRidge(),
+    ExactGraphPosterior(n_draws=3, random_state=0),
     FullGraph(random_state=0),
     GES(),
     GIES(),
