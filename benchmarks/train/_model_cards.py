@@ -30,3 +30,8 @@ def prior_text(prior):
         elif value != getattr(default, name):
             shown.append(f"{name}={value!r}")
     return f"{type(prior).__name__}({', '.join(shown)})"
+
+
+def stages(card):
+    """Settings of the trainings that led to the weights, the first one first."""
+    return [*stages(card["before"]), card] if "before" in card else [card]

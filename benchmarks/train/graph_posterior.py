@@ -4,13 +4,16 @@ Each takes one thread of a CPU less than two hours. The training is written to a
 few seconds and goes on from there, bit-identically, if it is started again:
 
     python benchmarks/train/graph_posterior.py caasl --checkpoint caasl.ckpt --out caasl
+    python benchmarks/train/graph_posterior.py caasl --checkpoint more.ckpt --out more \\
+        --start caasl.safetensors --layers 8 --seed 1000 --steps 12000
     python benchmarks/train/graph_posterior.py linear --checkpoint linear.ckpt --out linear
     python benchmarks/train/graph_posterior.py gene-network --checkpoint gene.ckpt --out gene
-    python benchmarks/train/graph_posterior.py caasl --install caasl.safetensors
+    python benchmarks/train/graph_posterior.py caasl --install more.safetensors
 
 The last command copies a file into the package, with its checksum and model card. The card's
 figures are those of systems that the training has not seen.
 
+The second stage of "caasl" adds two layers, which add nothing at first.
 "linear" starts from the encoder of the intervention predictor, which reads the same statistics and
 has learned to tell edges on the way.
 """
@@ -20,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from _model_cards import install_weights, prior_text
+from _model_cards import install_weights, prior_text, stages
 from scipy.stats import rv_discrete
 
 from skcausal.nn._network_files import fingerprint_of
@@ -112,7 +115,7 @@ def train(name, args):
     torch.set_num_threads(1)
     recipe = RECIPES[name]
     shares, priors = zip(*recipe.priors)
-    network_sizes = {"width": 32, "n_layers": 6, "n_features": recipe.n_features}
+    network_sizes = {"width": 32, "n_layers": args.layers, "n_features": recipe.n_features}
     settings = {
         "sizes": network_sizes,
         "n_steps": args.steps or recipe.n_steps,
@@ -122,7 +125,10 @@ def train(name, args):
         "experiments": recipe.experiments,
     }
     network = NETWORK_FILES.make("pairs", network_sizes, seed=args.seed)
-    if name == "linear":
+    before = None
+    if args.start:
+        before = start_from(network, args.start)
+    elif name == "linear":
         start_from_intervention_predictor(network)
     train_graph_network(
         network,
@@ -137,9 +143,21 @@ def train(name, args):
         verbose=True,
     )
     card = settings | {"prior": name, "torch": torch.__version__, "device": "cpu"}
+    if before is not None:
+        card["before"] = before
     card["held_out"] = held_out(network, recipe)
     NETWORK_FILES.save(f"{args.out}.safetensors", "pairs", network, card)
     print(f"{args.out}.safetensors", card["held_out"])
+
+
+def start_from(network, path):
+    """Copy a smaller network, so that the additional layers add nothing; return its card."""
+    smaller, card = NETWORK_FILES.load(path, "pairs")
+    network.load_state_dict(network.state_dict() | smaller.state_dict())
+    for layer in network.encoder.layers[smaller.sizes["n_layers"] :]:
+        for part in (layer.triangle_out, layer.mlp_out):
+            torch.nn.init.zeros_(part.weight)
+    return card
 
 
 def start_from_intervention_predictor(network):
@@ -157,6 +175,8 @@ def main():
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--start", default=None, help="a file of weights to start from")
     parser.add_argument("--checkpoint", default=None)
     parser.add_argument("--out", default="graph_posterior")
     parser.add_argument("--install", default=None, help="a file of weights to ship")
@@ -195,7 +215,17 @@ def model_card(name, network, card):
         start=START_TEXTS.get(name, ""),
         limits=LIMITS[name],
         cross_entropy=card["held_out"]["cross_entropy"],
-        **{key: card[key] for key in ("n_steps", "learning_rate", "seed", "torch", "device")},
+        stages="\n".join(stage_text(stage) for stage in stages(card)),
+        torch=card["torch"],
+        device=card["device"],
+    )
+
+
+def stage_text(stage):
+    """One line on a training."""
+    return (
+        f"  - {stage['n_steps']:,} steps, learning rate {stage['learning_rate']}, seed "
+        f"{stage['seed']}, {stage['sizes']['n_layers']} layers"
     )
 
 
@@ -233,8 +263,9 @@ What they do: give the probability of every edge from the moments of a data set.
 {priors}
 - experiments: {experiments};
 {start}- objective: cross-entropy of the edges;
-- {n_steps:,} steps of AdamW with warm-up and a cosine, learning rate {learning_rate}, seed {seed},
-  at most 48 systems a step; torch {torch} on one thread of a {device}.
+- AdamW with warm-up and a cosine, at most 48 systems a step; torch {torch} on one thread of a
+  {device}:
+{stages}
 
 The command is `benchmarks/train/graph_posterior.py {name}`.
 

@@ -17,7 +17,7 @@ import argparse
 
 import numpy as np
 import torch
-from _model_cards import install_weights, prior_text
+from _model_cards import install_weights, prior_text, stages
 
 from skcausal.nn._network_files import fingerprint_of
 from skcausal.prediction._meta_training import batch_loss, draw_tasks, pretrain_network
@@ -93,11 +93,6 @@ def model_card(network, card):
         device=card["device"],
         **figures,
     )
-
-
-def stages(card):
-    """Settings of the trainings that led to the weights, the first one first."""
-    return [*stages(card["before"]), card] if "before" in card else [card]
 
 
 def stage_text(stage):
