@@ -481,7 +481,77 @@ def main():
         table = TABLES[name](args)
         print(table.round(4).to_string(), flush=True)
         path = args.out / f"{STEM}_{name}.csv"
-        write_csv(table.round(5), path, first_seed=args.first_seed)
+        write_csv(merge(table, path).round(5), path, first_seed=args.first_seed)
+    draw(args.out)
+
+
+def merge(table, path):
+    """Put lines in place of those of the same settings in a file, in the order of the settings."""
+    if "setting" not in table or not path.exists():
+        return table
+    old = pd.read_csv(path, comment="#")
+    table = pd.concat([old[~old["setting"].isin(table["setting"])], table], ignore_index=True)
+    ranks = {name: k for k, name in enumerate([*RECOVERY, *GENE_SETTINGS])}
+    return table.sort_values(
+        "setting", key=lambda names: names.map(ranks), kind="stable", ignore_index=True
+    )
+
+
+COLOURS = {
+    "exact": "black",
+    "network, linear": "#D55E00",
+    "network, caasl": "#D55E00",
+    "network, gene-network": "#D55E00",
+    "meta": "#E69F00",
+    "GIES, pooled": "#56B4E9",
+    "GIES": "#0072B2",
+    "GIES, 30 bootstraps": "#005082",
+    "IGSP": "#CC79A7",
+    "random forest": "#009E73",
+    "correlation": "0.6",
+}
+
+
+def draw(out):
+    """Draw average precision and log score of every setting from the files in a folder."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    tables = [out / f"{STEM}_{name}.csv" for name in ("recovery", "genes")]
+    tables = [pd.read_csv(path, comment="#") for path in tables if path.exists()]
+    if not tables:
+        return
+    table = pd.concat(tables, ignore_index=True)
+    settings = list(dict.fromkeys(table["setting"]))
+    fig, axes = plt.subplots(
+        1, 2, figsize=(12, 0.55 * len(settings) + 1.4), sharey=True, layout="constrained"
+    )
+    for method, lines in table.groupby("method", sort=False):
+        y = [settings.index(name) for name in lines["setting"]]
+        style = {
+            "color": COLOURS[method],
+            "marker": "D" if method == "network, caasl" else "o",
+            "linestyle": "",
+            "label": method,
+            "alpha": 0.9,
+        }
+        axes[0].plot(lines["auprc"], y, **style)
+        axes[1].plot(-lines["log_score"], y, **style)
+    axes[0].set(xlabel="average precision of edges", xlim=(0, 1.02))
+    axes[1].set(xlabel="log loss of edges (nats per ordered pair)", xscale="log")
+    axes[0].set_yticks(range(len(settings)), settings)
+    axes[0].invert_yaxis()
+    for ax in axes:
+        ax.grid(axis="x", color="0.92")
+        ax.set_axisbelow(True)
+        for k in range(1, len(settings)):
+            ax.axhline(k - 0.5, color="0.9", lw=0.8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=5, frameon=False)
+    fig.savefig(out / f"{STEM}.png", dpi=130)
+    plt.close(fig)
 
 
 if __name__ == "__main__":

@@ -64,10 +64,8 @@ class ExactGraphPosterior(GraphPosterior):
         Whether the prior is about standardised variables with unknown intercepts, so that the units
         of X do not matter. False: it is about X as it is, with intercepts of 0.
     threshold : float, default=0.5
-        Edges of `adjacency_` are more probable than this.
-    acyclic : bool, default=True
-        Whether edges that would close a cycle are left out of `adjacency_`, those of lower
-        probability first. Graphs drawn from the posterior never have one.
+        Edges of `adjacency_` are more probable than this; those that would close a cycle are left
+        out, the less probable ones first.
     n_draws : int, default=30
         Number of graphs that predictions average over.
     device : "auto", str or torch.device, default="auto"
@@ -134,6 +132,8 @@ class ExactGraphPosterior(GraphPosterior):
     ((8, 4), 1.0)
     """
 
+    acyclic = True  # every graph of the posterior is
+
     def __init__(
         self,
         *,
@@ -143,7 +143,6 @@ class ExactGraphPosterior(GraphPosterior):
         noise_rate=0.2,
         standardize=True,
         threshold=0.5,
-        acyclic=True,
         n_draws=30,
         device="auto",
         dtype="float64",
@@ -155,7 +154,6 @@ class ExactGraphPosterior(GraphPosterior):
         self.noise_rate = noise_rate
         self.standardize = standardize
         self.threshold = threshold
-        self.acyclic = acyclic
         self.n_draws = n_draws
         self.device = device
         self.dtype = dtype
@@ -296,6 +294,11 @@ _CONDITIONS: dict[str, Callable[[Any], bool]] = {
 }
 
 
+def _invgamma_parameters(a, loc=0.0, scale=1.0):
+    """Arguments of scipy's inverse gamma distribution."""
+    return a, loc, scale
+
+
 def _parameters_of(prior) -> dict:
     """Parameters of the posterior that belongs to a prior."""
     if not isinstance(prior, LinearPrior):
@@ -307,7 +310,7 @@ def _parameters_of(prior) -> dict:
                 "kind; train an AmortizedGraphPosterior on it."
             )
     law: Any = prior.noise_variance
-    (shape,), location, scale = law.dist._parse_args(*law.args, **law.kwds)
+    shape, location, scale = _invgamma_parameters(*law.args, **law.kwds)
     if location != 0:
         raise ValueError(f"noise_variance must be an inverse gamma with loc=0, found {location!r}.")
     n_variables, density = cast(int, prior.n_variables), cast(float, prior.edges_per_variable)

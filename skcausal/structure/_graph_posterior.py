@@ -21,7 +21,7 @@ from skcausal.structure._learner import StructureLearner
 class GraphPosterior(StructureLearner):
     """Base of the estimators of a distribution over graphs.
 
-    A subclass has the parameters `threshold`, `acyclic`, `n_draws` and `random_state`, and writes
+    A subclass has the attributes `threshold`, `acyclic`, `n_draws` and `random_state`, and writes
     ``_infer(X, mask, regime)``, which returns the edge probabilities (n_variables, n_variables),
     and ``_sample_graphs(n_graphs, rng)``.
     """

@@ -18,6 +18,7 @@ _NEGLIGIBLE_NATS = 18.0
 _LEAST_SHARE = 1e-10
 # Bounds the memory, and keeps it in the cache.
 _SUBSETS_AT_ONCE = 2**13
+_POINTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,22 @@ def _scores_of_last(A, n_rows, model):
     log_v = model.log_weight_variance(n_parents)
     low, high, step = _ridge_range(A, n_rows, model, log_v)
     nodes, grid, interpolate = _grids(low, high, step)
-    log_det, residual = _eliminate(A, torch.exp(nodes).to(A))
-    log_det = interpolate @ log_det.double()
-    residual = interpolate @ residual.double()
-    log_s = grid[..., None] + log_v  # (problems, grid, subsets)
+    log_det, residual = (x.double() for x in _eliminate(A, torch.exp(nodes).to(A)))
     shape, rate = model.noise_shape, model.noise_rate
     half = 0.5 * n_rows[:, None, None]
-    exponent = (rate + 0.5 * residual) * (-log_s).exp()
-    log_density = -(half + shape) * log_s - exponent - 0.5 * (log_det - n_parents * grid[..., None])
+    # Many rows need many points: a share of them at a time.
+    total = None
+    for points in range(0, grid.shape[1], _POINTS_AT_ONCE):
+        log_r = grid[:, points : points + _POINTS_AT_ONCE, None]
+        weights = interpolate[:, points : points + _POINTS_AT_ONCE]
+        log_s = log_r + log_v  # (problems, points, subsets)
+        exponent = (rate + 0.5 * (weights @ residual)) * (-log_s).exp()
+        log_density = -(half + shape) * log_s - exponent
+        log_density = log_density - 0.5 * (weights @ log_det - n_parents * log_r)
+        part = torch.logsumexp(log_density, dim=1)
+        total = part if total is None else torch.logaddexp(total, part)
     constant = shape * math.log(rate) - math.lgamma(shape) - half[..., 0] * math.log(2 * math.pi)
-    return torch.logsumexp(log_density, dim=1) + torch.log(step)[:, None] + constant
+    return total + torch.log(step)[:, None] + constant
 
 
 def subset_sizes(n: int, device="cpu") -> torch.Tensor:
