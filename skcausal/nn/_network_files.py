@@ -6,9 +6,11 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import torch
+from sklearn.utils import check_random_state
 from torch import nn
 
 from skcausal import __version__
@@ -133,6 +135,64 @@ def cast_network(network: Any, device: torch.device, dtype: torch.dtype) -> nn.M
     copied = type(network)(generator=torch.Generator().manual_seed(0), **network.sizes)
     copied.load_state_dict(network.state_dict())
     return copied.eval().to(device=device, dtype=dtype)
+
+
+def seed_of_training(random_state, checkpoint) -> int:
+    """Draw the seed of a training, which has to be the same where a checkpoint is resumed.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None
+        Parameter of an estimator.
+    checkpoint : str, path-like or None
+        Another one.
+
+    Returns
+    -------
+    seed : int
+        The seed.
+
+    Raises
+    ------
+    ValueError
+        If there is a checkpoint, but no integer `random_state`.
+    """
+    if checkpoint is not None and not isinstance(random_state, Integral):
+        raise ValueError(
+            "checkpoint needs an integer random_state: otherwise no later run sees the same tasks."
+        )
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def described(
+    network: Any, history: Mapping[str, torch.Tensor], settings: dict, prior
+) -> tuple[tuple[Any, dict], dict]:
+    """Put a trained network together with its card.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network.
+    history : mapping of str to tensor of shape (n_epochs,)
+        Terms of the loss.
+    settings : dict
+        Settings of the training.
+    prior : TaskPrior, sequence of TaskPrior or None
+        Parameter of an estimator; None for its default.
+
+    Returns
+    -------
+    trained : tuple of nn.Module and dict
+        The network, on the CPU, and what is known of its training.
+    curve : dict of str to ndarray of shape (n_epochs,)
+        Terms of the loss.
+    """
+    curve = {name: values.numpy() for name, values in history.items()}
+    card = settings | {
+        "prior": "default" if prior is None else repr(prior),
+        "final": {name: float(values[-1]) for name, values in curve.items()},
+    }
+    return (network.cpu(), card), curve
 
 
 def fingerprint_of(priors, settings: dict) -> str:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -17,14 +16,13 @@ from skcausal.nn._regime_moments import RegimeMoments
 from skcausal.prediction._intervention_network import InterventionNetwork, mean_error_variance
 from skcausal.prediction._shrunk_refit import refit, solve_do
 from skcausal.simulators._task_designs import draw_design
+from skcausal.simulators._task_stream import draw_systems
 
 # Number of standard deviations on either side that hold 90 % of a normal distribution.
 Z_90 = 1.6448536269514722
 
 _STEPS_PER_EPOCH = 50
 _PAIRS_PER_BATCH = 3600
-_MOST_TASKS = 48
-_FEWEST_TASKS = 2
 
 # Share of the training in which the solution of the system is damped, less and less.
 _DAMPED_SHARE = 0.3
@@ -79,15 +77,10 @@ def draw_tasks(
     batch : TaskBatch
         The tasks.
     """
-    rng = np.random.default_rng([seed, step])
-    prior = priors[rng.choice(len(priors), p=np.asarray(shares) / np.sum(shares))]
-    d = prior.n_variables
-    if hasattr(d, "rvs"):
-        d = int(d.ppf(rng.random()))
-    n_tasks = int(np.clip(_PAIRS_PER_BATCH // d**2, _FEWEST_TASKS, _MOST_TASKS))
-    systems = replace(prior, n_variables=d).sample(
-        n_tasks, random_state=seed, start=step * _MOST_TASKS, device=device
+    systems, rng = draw_systems(
+        priors, shares, seed, step, batch_size=lambda d: _PAIRS_PER_BATCH // d**2, device=device
     )
+    n_tasks, d = systems.present.shape
     design = draw_design(n_tasks, d, rng)
     X = systems.sample(
         design.kept.shape[-1],

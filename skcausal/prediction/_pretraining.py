@@ -6,10 +6,9 @@ import math
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from skcausal.nn import resolve_device
-from skcausal.nn._network_files import fingerprint_of
+from skcausal.nn._network_files import described, fingerprint_of, seed_of_training
 from skcausal.prediction._meta_training import pretrain_network
 from skcausal.prediction._paper_fit import pretrain_paper
 from skcausal.prediction._pretrained import NETWORK_FILES, Network
@@ -39,21 +38,10 @@ def meta_train(
     curve : dict of str to ndarray of shape (n_epochs,)
         Terms of the loss.
     """
-    checkpoint, random_state = parameters["checkpoint"], parameters["random_state"]
-    if checkpoint is not None and not isinstance(random_state, Integral):
-        raise ValueError(
-            "checkpoint needs an integer random_state: otherwise no later run sees the same tasks."
-        )
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    seed = seed_of_training(parameters["random_state"], parameters["checkpoint"])
     train = _train_paper if parameters["variant"] == "paper" else _train_amortized
     network, history, settings = train(parameters, n_variables, seed)
-    curve = {name: values.numpy() for name, values in history.items()}
-    prior = parameters["prior"]
-    card = settings | {
-        "prior": "default" if prior is None else repr(prior),
-        "final": {name: float(values[-1]) for name, values in curve.items()},
-    }
-    return (network.cpu(), card), curve
+    return described(network, history, settings, parameters["prior"])
 
 
 def _train_amortized(parameters, n_variables, seed):

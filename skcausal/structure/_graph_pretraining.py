@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from skcausal.nn import resolve_device
-from skcausal.nn._network_files import fingerprint_of
+from skcausal.nn._network_files import described, fingerprint_of, seed_of_training
 from skcausal.nn._pair_statistics import N_FEATURES
 from skcausal.simulators._default_prior import check_priors
 from skcausal.simulators._parameters import check_choice, check_count, check_number
@@ -73,12 +71,8 @@ def train_from_parameters(
     curve : dict of str to ndarray of shape (n_epochs,)
         Terms of the loss.
     """
-    checkpoint, random_state = parameters["checkpoint"], parameters["random_state"]
-    if checkpoint is not None and not isinstance(random_state, Integral):
-        raise ValueError(
-            "checkpoint needs an integer random_state: otherwise no later run sees the same tasks."
-        )
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    checkpoint = parameters["checkpoint"]
+    seed = seed_of_training(parameters["random_state"], checkpoint)
     priors, shares = check_priors(parameters["prior"])
     architecture = parameters["architecture"]
     sizes = {name: int(parameters[name]) for name in ("width", "n_layers")}
@@ -111,10 +105,4 @@ def train_from_parameters(
         else fingerprint_of(priors, settings | {"shares": shares}),
         verbose=parameters["verbose"],
     )
-    curve = {name: values.numpy() for name, values in history.items()}
-    prior = parameters["prior"]
-    card = settings | {
-        "prior": "default" if prior is None else repr(prior),
-        "final": {name: float(values[-1]) for name, values in curve.items()},
-    }
-    return (network.cpu(), card), curve
+    return described(network, history, settings, parameters["prior"])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -14,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from skcausal.nn import train, warmup_cosine
 from skcausal.nn._clipping import clip_gradients
 from skcausal.nn._regime_moments import RegimeMoments
+from skcausal.simulators._task_stream import draw_systems
 from skcausal.structure._graph_experiments import (
     EXPERIMENTS,
     RegimeBlock,
@@ -23,10 +23,9 @@ from skcausal.structure._graph_experiments import (
 from skcausal.structure._graph_network import GraphNetwork, PairGraphNetwork
 
 _STEPS_PER_EPOCH = 50
-# Of pairs for the pair network, of cells for the row network; and of tasks.
-_TOKENS_PER_BATCH = {"pairs": 3600, "rows": 12_000}
-_MOST_TASKS = 48
-_FEWEST_TASKS = 2
+# Of the pair network and of the row network, whose tokens are about a hundred times as many.
+_PAIRS_PER_BATCH = 3600
+_VARIABLES_PER_BATCH = 120
 
 # The weight of the acyclicity penalty grows by this times the penalty in every step.
 _DUAL_RATE = 1e-3
@@ -80,20 +79,17 @@ def draw_graph_tasks(
     tasks : GraphTasks
         The batch.
     """
-    rng = np.random.default_rng([seed, step])
-    prior = priors[rng.choice(len(priors), p=np.asarray(shares) / np.sum(shares))]
-    d = prior.n_variables
-    if hasattr(d, "rvs"):
-        d = int(d.ppf(rng.random()))
+    reads_pairs = isinstance(network, PairGraphNetwork)
+    systems, rng = draw_systems(
+        priors,
+        shares,
+        seed,
+        step,
+        batch_size=lambda d: _PAIRS_PER_BATCH // d**2 if reads_pairs else _VARIABLES_PER_BATCH // d,
+        device=device,
+    )
     laws = EXPERIMENTS[experiments]
     law = str(rng.choice(list(laws), p=list(laws.values())))
-    reads_pairs = isinstance(network, PairGraphNetwork)
-    tokens = d**2 if reads_pairs else 100 * d
-    per_batch = _TOKENS_PER_BATCH["pairs" if reads_pairs else "rows"]
-    n_tasks = int(np.clip(per_batch // tokens, _FEWEST_TASKS, _MOST_TASKS))
-    systems = replace(prior, n_variables=d).sample(
-        n_tasks, random_state=seed, start=step * _MOST_TASKS, device=device
-    )
     blocks = draw_experiment(systems, law, rng, seed)
     return GraphTasks(prepare_inputs(network, blocks), systems.adjacency.to(blocks[0].X))
 
