@@ -49,35 +49,6 @@ class AmortizedFit:
     fine_tuning: dict[str, float] | None
 
 
-def canonical_units(
-    X: np.ndarray, mask: np.ndarray, centre: np.ndarray, scale: np.ndarray
-) -> np.ndarray:
-    """Give every variable a sign, so that the sign in which it was recorded does not matter.
-
-    The network has no such symmetry of its own. The signs are those of the first eigenvector of the
-    correlations, and targets are set to larger values rather than lower ones on the whole.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_variables)
-        Rows.
-    mask : ndarray of bool of shape (n_samples, n_variables)
-        The intervention mask.
-    centre, scale : ndarray of shape (n_variables,)
-        Means and standard deviations of the variables.
-
-    Returns
-    -------
-    unit : ndarray of shape (n_variables,)
-        The standard deviations with their signs.
-    """
-    Z = (X - centre) / scale
-    signs = np.where(np.linalg.eigh(Z.T @ Z)[1][:, -1] < 0, -1.0, 1.0)
-    if np.where(mask, Z * signs, 0.0).sum() < 0:
-        signs = -signs
-    return scale * signs
-
-
 def fit_amortized(
     network: InterventionNetwork,
     Z: np.ndarray,

@@ -10,7 +10,9 @@ from skcausal.base import InterventionPredictor, compute_finite, control_mean
 from skcausal.graphs import to_networkx
 from skcausal.nn import resolve_device, resolve_dtype
 from skcausal.nn._network_files import cast_network
-from skcausal.prediction._amortized_fit import canonical_units, fit_amortized
+from skcausal.nn._pretrained_mixin import PretrainedMixin
+from skcausal.nn._regime_moments import RegimeMoments
+from skcausal.prediction._amortized_fit import fit_amortized
 from skcausal.prediction._equation_errors import prediction_variances
 from skcausal.prediction._meta_parameters import check_parameters
 from skcausal.prediction._paper_fit import fit_paper
@@ -29,7 +31,7 @@ def _has_equations(estimator):
     return True
 
 
-class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
+class MetaInterventionPredictor(PretrainedMixin, LinearSCMQueries, InterventionPredictor):
     r"""Predict unseen interventions on a new system with a network trained on many others.
 
     A network that was meta-trained on simulated systems reads the data once and decides how each
@@ -162,6 +164,8 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
     ((1, 5), (1, 5))
     """
 
+    _network_files = NETWORK_FILES
+
     def __init__(
         self,
         variant="amortized",
@@ -230,25 +234,6 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
         trained, self.loss_curve_ = meta_train(parameters)
         self._pretrained = self._weights_of_fit = (self.variant, *trained)
         return self
-
-    def save_pretrained(self, path):
-        """Write the weights that `fit` started from, or would start from, to a file.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file, in the format of safetensors, with the settings of the training beside the
-            weights.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written.
-        """
-        if not hasattr(self, "_weights_of_fit"):
-            parameters = check_parameters(self.get_params(deep=False))
-            self._weights_of_fit = self._weights(parameters)
-        NETWORK_FILES.save(path, *self._weights_of_fit)
 
     def predict(self, X, *, interventions=None, return_std=False):
         """Predict every variable under the row's intervention, given all else that is known.
@@ -335,10 +320,12 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
 
     def _fit_amortized(self, X, mask, regime, network, parameters):
         """Condition a linear system on the data."""
-        self._unit = canonical_units(X, mask, self.mean_, self.scale_)
+        Z = (X - self.mean_) / self.scale_
+        signs = RegimeMoments.from_rows(Z, mask, regime).canonical_signs()[0].numpy()
+        self._unit = self.scale_ * signs
         fitted = fit_amortized(
             network,
-            (X - self.mean_) / self._unit,
+            Z * signs,
             mask,
             regime,
             names=self._variable_name,
@@ -394,6 +381,9 @@ class MetaInterventionPredictor(LinearSCMQueries, InterventionPredictor):
             return 0.0
         values = np.where(mask, (X - self.mean_) / self._unit, 0.0)
         return corrector.correction(mask, values) * self._unit
+
+    def _find_weights(self):
+        return self._weights(check_parameters(self.get_params(deep=False)))
 
     def _weights(self, parameters, n_variables=None):
         """Return variant, network and card to start from: trained here, shipped, or from a file."""

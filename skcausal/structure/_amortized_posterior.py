@@ -7,6 +7,7 @@ import torch
 
 from skcausal.nn import resolve_device, resolve_dtype
 from skcausal.nn._network_files import cast_network
+from skcausal.nn._pretrained_mixin import PretrainedMixin
 from skcausal.nn._regime_moments import RegimeMoments
 from skcausal.structure._graph_posterior import EdgeDraws, GraphPosterior
 from skcausal.structure._graph_pretraining import check_network_parameters, train_from_parameters
@@ -14,7 +15,7 @@ from skcausal.structure._graph_training import canonical_inputs
 from skcausal.structure._graph_weights import NETWORK_FILES, SHIPPED, load_shipped
 
 
-class AmortizedGraphPosterior(GraphPosterior):
+class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
     """Posterior probabilities of edges in one pass through a pretrained network.
 
     A network that was trained on many simulated systems reads the data once and gives the
@@ -132,6 +133,8 @@ class AmortizedGraphPosterior(GraphPosterior):
     ((5, 5), (3, 5, 5))
     """
 
+    _network_files = NETWORK_FILES
+
     def __init__(
         self,
         pretrained="auto",
@@ -204,26 +207,8 @@ class AmortizedGraphPosterior(GraphPosterior):
         self._pretrained = self._weights_of_fit = (self.architecture, *trained)
         return self
 
-    def save_pretrained(self, path):
-        """Write the weights that `fit` used, or would use, to a file.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file, in the format of safetensors, with the settings of the training beside the
-            weights.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written.
-        """
-        if not hasattr(self, "_weights_of_fit"):
-            self._weights_of_fit = self._weights()
-        NETWORK_FILES.save(path, *self._weights_of_fit)
-
     def _infer(self, X, mask, regime):
-        self._weights_of_fit = self._weights()
+        self._weights_of_fit = self._find_weights()
         _, network, _ = self._weights_of_fit
         device, dtype = resolve_device(self.device), resolve_dtype(self.dtype)
         network = cast_network(network, device, dtype)
@@ -241,7 +226,7 @@ class AmortizedGraphPosterior(GraphPosterior):
     def _sample_graphs(self, n_graphs, rng):
         return EdgeDraws(self.edge_probabilities_, bool(self.acyclic)).sample(n_graphs, rng)
 
-    def _weights(self):
+    def _find_weights(self):
         """Return architecture, network and card: trained here, shipped, or from a file."""
         parameters = self.get_params(deep=False)
         check_network_parameters(parameters)
