@@ -222,7 +222,7 @@ class ExactGraphPosterior(GraphPosterior):
                 f"There is no variable {variable!r}; pass one of the names {names} or a position "
                 f"from 0 to {self.n_features_in_ - 1}."
             )
-        probabilities = self._posterior.log_parent_sets[0, j].exp().cpu().numpy()
+        probabilities = self._posterior.log_parent_sets[0, j].exp().numpy()
         order = np.argsort(-probabilities, kind="stable")
         members = subset_tables(self.n_features_in_, torch.device("cpu")).members[j].numpy()
         return members[order], probabilities[order]
@@ -239,9 +239,9 @@ class ExactGraphPosterior(GraphPosterior):
         rows = (X - self.mean_) / self.scale_ if self.standardize else X
         sums = FreeSums.from_rows(torch.from_numpy(rows)[None], torch.from_numpy(mask)[None])
         sums = FreeSums(*(t.to(device, dtype) for t in (sums.n_rows, sums.total, sums.products)))
-        self._posterior = exact_posterior(sums, model)
+        self._posterior = exact_posterior(sums, model).cpu()
         self.log_evidence_ = float(self._posterior.log_evidence)
-        probabilities = self._posterior.edge_probabilities[0].cpu().numpy()
+        probabilities = self._posterior.edge_probabilities[0].numpy()
         if not (np.isfinite(probabilities).all() and np.isfinite(self.log_evidence_)):
             raise ValueError(
                 "The posterior is not finite: X is too far away from the prior's units. Set "
@@ -250,9 +250,8 @@ class ExactGraphPosterior(GraphPosterior):
         return probabilities
 
     def _sample_graphs(self, n_graphs, rng):
-        generator = torch.Generator(self._posterior.scores.device)
-        generator.manual_seed(int(rng.randint(2**31 - 1)))
-        return self._posterior.sample(n_graphs, generator)[0].to(torch.int8).cpu().numpy()
+        generator = torch.Generator().manual_seed(int(rng.randint(2**31 - 1)))
+        return self._posterior.sample(n_graphs, generator)[0].to(torch.int8).numpy()
 
     def _model(self):
         """Validate the parameters of the prior."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -46,6 +46,10 @@ class SubsetPosterior:
     log_evidence: torch.Tensor
     log_parent_sets: torch.Tensor
     edge_probabilities: torch.Tensor
+
+    def cpu(self) -> SubsetPosterior:
+        """Return the posterior on the CPU."""
+        return SubsetPosterior(*(getattr(self, field.name).cpu() for field in fields(self)))
 
     def sample(self, n_graphs: int, generator: torch.Generator) -> torch.Tensor:
         """Draw graphs from the posterior.
