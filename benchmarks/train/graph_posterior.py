@@ -115,7 +115,12 @@ def train(name, args):
     torch.set_num_threads(1)
     recipe = RECIPES[name]
     shares, priors = zip(*recipe.priors)
-    network_sizes = {"width": 32, "n_layers": args.layers, "n_features": recipe.n_features}
+    network_sizes = {
+        "width": 32,
+        "n_layers": args.layers,
+        "n_features": recipe.n_features,
+        "n_messages": args.messages,
+    }
     settings = {
         "sizes": network_sizes,
         "n_steps": args.steps or recipe.n_steps,
@@ -151,12 +156,15 @@ def train(name, args):
 
 
 def start_from(network, path):
-    """Copy a smaller network, so that the additional layers add nothing; return its card."""
+    """Copy a smaller network, so that what is additional adds nothing; return its card."""
     smaller, card = NETWORK_FILES.load(path, "pairs")
     network.load_state_dict(network.state_dict() | smaller.state_dict())
     for layer in network.encoder.layers[smaller.sizes["n_layers"] :]:
         for part in (layer.triangle_out, layer.mlp_out):
             torch.nn.init.zeros_(part.weight)
+    if network.sizes["n_messages"] > smaller.sizes["n_messages"] == 0:
+        for messages in network.encoder.messages:
+            torch.nn.init.zeros_(messages.out.weight)
     return card
 
 
@@ -176,6 +184,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--messages", type=int, default=0)
     parser.add_argument("--start", default=None, help="a file of weights to start from")
     parser.add_argument("--checkpoint", default=None)
     parser.add_argument("--out", default="graph_posterior")
@@ -225,7 +234,8 @@ def stage_text(stage):
     """One line on a training."""
     return (
         f"  - {stage['n_steps']:,} steps, learning rate {stage['learning_rate']}, seed "
-        f"{stage['seed']}, {stage['sizes']['n_layers']} layers"
+        f"{stage['seed']}, {stage['sizes']['n_layers']} layers, "
+        f"{stage['sizes']['n_messages']} messages"
     )
 
 

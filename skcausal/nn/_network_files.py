@@ -111,7 +111,12 @@ class NetworkFiles:
             or not all(map(_is_size, sizes.values()))
         ):
             raise ValueError(f"{str(path)!r} is damaged: no network has the sizes {sizes!r}.")
-        network = self.make(variant, sizes, seed=0)
+        try:
+            network = self.make(variant, sizes, seed=0)
+        except (ValueError, ZeroDivisionError) as error:
+            raise ValueError(
+                f"{str(path)!r} is damaged: no network has the sizes {sizes!r}."
+            ) from error
         expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if expected != found:
@@ -126,7 +131,7 @@ class NetworkFiles:
 
 def _is_size(value) -> bool:
     """Whether a number from a file can be a size of a network."""
-    return isinstance(value, int) and 1 <= value <= 1024
+    return isinstance(value, int) and 0 <= value <= 1024
 
 
 @functools.lru_cache(maxsize=8)

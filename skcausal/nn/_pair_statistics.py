@@ -42,6 +42,12 @@ class FreeMoments:
         """Return the covariances (n_tasks, n_variables, n_variables, n_variables)."""
         return self.between + self.explained + self.within
 
+    def correlation(self) -> torch.Tensor:
+        """Return the correlations (n_tasks, n_variables, n_variables, n_variables)."""
+        covariance = self.covariance()
+        scale = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=1e-6).sqrt()
+        return covariance / (scale[..., :, None] * scale[..., None, :])
+
 
 @dataclass(frozen=True, eq=False)
 class PairStatistics:

@@ -24,7 +24,9 @@ class PairGraphNetwork(nn.Module):
     """Logits of edges from the moments of the regimes.
 
     A pair encoder reads the statistics of all ordered pairs; every pair's token gives the logit of
-    its edge. The cost does not depend on the number of rows.
+    its edge. The correlations over the rows in which a variable is free may guide messages between
+    the pairs that it is the second of, so that the network can weigh sets of parents. The cost does
+    not depend on the number of rows.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ class PairGraphNetwork(nn.Module):
     n_features : int, default=38
         Number of features of a pair: 38, or 42 if the network is to see the standard deviations of
         the variables, too.
+    n_messages : int, default=16
+        Number of messages of each token; 0 for none.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class PairGraphNetwork(nn.Module):
         width: int = 32,
         n_layers: int = 6,
         n_features: int = N_FEATURES,
+        n_messages: int = 16,
     ):
         super().__init__()
         if n_features not in (N_FEATURES, N_FEATURES_WITH_UNITS):
@@ -56,8 +61,11 @@ class PairGraphNetwork(nn.Module):
             "width": width,
             "n_layers": n_layers,
             "n_features": n_features,
+            "n_messages": n_messages,
         }
-        self.encoder = PairEncoder(n_features, generator, width=width, n_layers=n_layers)
+        self.encoder = PairEncoder(
+            n_features, generator, width=width, n_layers=n_layers, n_messages=n_messages
+        )
         self.head = linear(width, 1, generator, gain=0.3)
         with torch.no_grad():
             self.head.bias.fill_(-1.0)
@@ -78,10 +86,12 @@ class PairGraphNetwork(nn.Module):
             Entry (i, j): logit of the probability of an edge i -> j; without meaning on the
             diagonal.
         """
-        features = pair_statistics(moments).features
+        statistics = pair_statistics(moments)
+        features = statistics.features
         if self.sizes["n_features"] == N_FEATURES_WITH_UNITS:
             features = torch.cat([features, _unit_features(scale)], dim=-1)
-        return self.head(self.encoder(features))[..., 0].mT
+        correlation = statistics.free.correlation() if self.sizes["n_messages"] else None
+        return self.head(self.encoder(features, correlation))[..., 0].mT
 
 
 def _unit_features(scale):

@@ -80,6 +80,7 @@ def train_from_parameters(
         sizes["n_heads"] = int(parameters["n_heads"])
     else:
         sizes["n_features"] = N_FEATURES if parameters["scale_free"] else N_FEATURES_WITH_UNITS
+        sizes["n_messages"] = max(1, sizes["width"] // 2)
     settings = {
         "sizes": sizes,
         "n_steps": int(parameters["n_steps"]),

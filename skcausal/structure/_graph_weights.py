@@ -13,7 +13,7 @@ SHIPPED = ("linear", "caasl", "gene-network")
 
 NETWORK_FILES = NetworkFiles(
     {
-        "pairs": (PairGraphNetwork, ("width", "n_layers", "n_features")),
+        "pairs": (PairGraphNetwork, ("width", "n_layers", "n_features", "n_messages")),
         "rows": (RowGraphNetwork, ("width", "n_layers", "n_heads")),
     }
 )
