@@ -65,6 +65,7 @@ from skcausal.structure._graph_weights import load_shipped
 STEM = "graph_posterior"
 FIRST_SEED = 2**32
 CLIP = 1e-3
+BOOTSTRAP = "GIES, 30 bootstraps"
 CAASL = LinearPrior.preset("caasl")
 
 
@@ -117,7 +118,7 @@ def evaluate_design(prior, name, args, n_initial=50, n_steps=10):
     if name == "BalancedHalf" and d == 10:
         n_searched = min(n, args.searched)
         edges = [search_edges(X[k].numpy(), mask[k].numpy()) for k in range(n_searched)]
-        methods["GIES, 30 bootstraps"] = (np.stack(edges), n_searched)
+        methods[BOOTSTRAP] = (np.stack(edges), n_searched)
     lines = []
     for method, (edges, count) in methods.items():
         for subset in sorted({count, min(n, args.searched)}, reverse=True):
@@ -199,6 +200,7 @@ class Setting:
     n_held_out: int = 0
     n_observational: int | None = None
     n_steps: int = 0
+    bootstrap: bool = True
     n_systems: int = 200
 
 
@@ -207,17 +209,19 @@ CYCLES = LinearPrior(10, graph="directed_erdos_renyi", edges_per_variable=0.7, n
 CONFOUNDERS = LinearPrior(10, n_confounders=2)
 RECOVERY = {
     "caasl_50_10": Setting(CAASL, 1, singles=False, n_observational=50, n_steps=10),
-    "seed_d10": Setting(LinearPrior(10), 50, pairs=40, n_held_out=5),
-    "seed_d20": Setting(LinearPrior(20), 20, pairs=180, n_held_out=10),
-    "singles_n50_d10": Setting(LinearPrior(10), 50),
+    "seed_d10": Setting(LinearPrior(10), 50, pairs=40, n_held_out=5, bootstrap=False),
+    "seed_d20": Setting(LinearPrior(20), 20, pairs=180, n_held_out=10, bootstrap=False),
+    "singles_n50_d10": Setting(LinearPrior(10), 50, bootstrap=False),
     "singles_n5_d10": Setting(LinearPrior(10), 5),
-    "observational_n500": Setting(LinearPrior(10), 1, singles=False, n_observational=500),
-    "cycles_n50": Setting(CYCLES, 50),
+    "observational_n500": Setting(
+        LinearPrior(10), 1, singles=False, n_observational=500, bootstrap=False
+    ),
+    "cycles_n50": Setting(CYCLES, 50, bootstrap=False),
     "cycles_n5": Setting(CYCLES, 5),
-    "confounders_n50": Setting(CONFOUNDERS, 50),
+    "confounders_n50": Setting(CONFOUNDERS, 50, bootstrap=False),
     "confounders_n5": Setting(CONFOUNDERS, 5),
-    "singles_n5_d30": Setting(LinearPrior(30), 5, n_systems=40),
-    "singles_n5_d50": Setting(LinearPrior(50), 5, n_systems=20),
+    "singles_n5_d30": Setting(LinearPrior(30), 5, n_systems=20),
+    "singles_n5_d50": Setting(LinearPrior(50), 5, n_systems=10),
 }
 GENE_SETTINGS = {
     "10x_50_10": Setting(GENES, 1, singles=False, n_observational=50, n_steps=10),
@@ -308,13 +312,13 @@ LINEAR_METHODS = {
     "meta": lambda: MetaInterventionPredictor(),
     "GIES": lambda: GIES(),
     "GIES, pooled": lambda: GIES(centering="pooled"),
-    "GIES, 30 bootstraps": lambda: BootstrapEnsemble(GIES(centering="pooled"), 30, random_state=0),
+    BOOTSTRAP: lambda: BootstrapEnsemble(GIES(centering="pooled"), 30, random_state=0),
     "IGSP": lambda: IGSP(random_state=0),
 }
 GENE_METHODS = {
     "network, gene-network": lambda: AmortizedGraphPosterior("gene-network", random_state=0),
     "GIES, pooled": lambda: GIES(centering="pooled"),
-    "GIES, 30 bootstraps": lambda: BootstrapEnsemble(GIES(centering="pooled"), 30, random_state=0),
+    BOOTSTRAP: lambda: BootstrapEnsemble(GIES(centering="pooled"), 30, random_state=0),
     "random forest": RandomForestImportance,
     "correlation": AbsoluteCorrelation,
 }
@@ -340,41 +344,47 @@ def evaluate(model, task):
     return line, edges
 
 
-def tabulate_recovery(args, settings=RECOVERY, methods=LINEAR_METHODS):
-    """Means over the systems of each setting, for each method."""
-    lines, summaries = [], []
+def tabulate_recovery(args, settings=RECOVERY, methods=LINEAR_METHODS, table="recovery"):
+    """Means over the systems of each setting, for each method; written after every setting."""
+    summaries = []
     for name, setting in settings.items():
         if args.settings and name not in args.settings:
             continue
-        stacks = {method: [] for method in methods}
-        n_systems = args.systems or setting.n_systems
-        truth = []
-        for k in range(n_systems):
-            task = draw_task(setting, args.first_seed, k)
-            truth.append(task.adjacency)
-            for method, make in methods.items():
-                if method == "network, caasl" and setting.prior is not CAASL:
-                    continue
-                line, edges = evaluate(make(), task)
-                stacks[method].append(edges)
-                lines.append({"setting": name, "method": method, **line})
-        frame = pd.DataFrame([line for line in lines if line["setting"] == name])
-        grouped = frame.groupby(["setting", "method"], sort=False)
-        table = grouped.mean()
-        table.insert(0, "systems", grouped.size())
-        table.insert(2, "auprc_se", grouped["auprc"].sem())
-        for method, stack in stacks.items():
-            if stack and stack[0] is not None:
-                ece = edge_calibration_error(np.stack(truth), np.stack(stack))
-                table.loc[(name, method), "ece"] = ece
-        summaries.append(table.reset_index())
-        print(summaries[-1].round(4).to_string(), flush=True)
+        used = {
+            method: make
+            for method, make in methods.items()
+            if (method != "network, caasl" or setting.prior is CAASL)
+            and (method != BOOTSTRAP or setting.bootstrap)
+        }
+        summaries.append(evaluate_setting(name, setting, used, args))
+        save(pd.concat(summaries, ignore_index=True), table, args)
     return pd.concat(summaries, ignore_index=True)
+
+
+def evaluate_setting(name, setting, methods, args):
+    """Means over the systems of one setting."""
+    lines, truth, stacks = [], [], {method: [] for method in methods}
+    for k in range(args.systems or setting.n_systems):
+        task = draw_task(setting, args.first_seed, k)
+        truth.append(task.adjacency)
+        for method, make in methods.items():
+            line, edges = evaluate(make(), task)
+            stacks[method].append(edges)
+            lines.append({"setting": name, "method": method, **line})
+    grouped = pd.DataFrame(lines).groupby(["setting", "method"], sort=False)
+    table = grouped.mean()
+    table.insert(0, "systems", grouped.size())
+    table.insert(2, "auprc_se", grouped["auprc"].sem())
+    for method, stack in stacks.items():
+        if stack[0] is not None:
+            ece = edge_calibration_error(np.stack(truth), np.stack(stack))
+            table.loc[(name, method), "ece"] = ece
+    return table.reset_index()
 
 
 def tabulate_genes(args):
     """Gene networks under knock-outs."""
-    return tabulate_recovery(args, GENE_SETTINGS, GENE_METHODS)
+    return tabulate_recovery(args, GENE_SETTINGS, GENE_METHODS, "genes")
 
 
 def tabulate_sachs(args):
@@ -387,7 +397,7 @@ def tabulate_sachs(args):
         "meta": MetaInterventionPredictor(),
         "GIES": GIES(),
         "GIES, pooled": GIES(centering="pooled"),
-        "GIES, 30 bootstraps": BootstrapEnsemble(GIES(centering="pooled"), 30, random_state=0),
+        BOOTSTRAP: BootstrapEnsemble(GIES(centering="pooled"), 30, random_state=0),
         "IGSP": IGSP(random_state=0),
     }
     graphs = ("inferred17", "consensus18", "consensus20")
@@ -429,7 +439,7 @@ def tabulate_speed(args):
             lines.append(timing(f"network, {n} at once", d, seconds / n))
     for name, weights in (("caasl_50_10", "caasl"), ("seed_d20", "linear")):
         task = draw_task(RECOVERY[name], args.first_seed, 0)
-        for method in (f"network, {weights}", "GIES, pooled", "GIES, 30 bootstraps"):
+        for method in (f"network, {weights}", "GIES, pooled", BOOTSTRAP):
             model = LINEAR_METHODS[method]()
             seconds = best_time(fit, model, task)
             lines.append(timing(f"{method}, {len(task.X):,} rows", task.X.shape[1], seconds))
@@ -480,9 +490,14 @@ def main():
     for name in args.tables:
         table = TABLES[name](args)
         print(table.round(4).to_string(), flush=True)
-        path = args.out / f"{STEM}_{name}.csv"
-        write_csv(merge(table, path).round(5), path, first_seed=args.first_seed)
+        save(table, name, args)
     draw(args.out)
+
+
+def save(table, name, args):
+    """Write a table, in place of lines of the same settings."""
+    path = args.out / f"{STEM}_{name}.csv"
+    write_csv(merge(table, path).round(5), path, first_seed=args.first_seed)
 
 
 def merge(table, path):
@@ -505,7 +520,7 @@ COLOURS = {
     "meta": "#E69F00",
     "GIES, pooled": "#56B4E9",
     "GIES": "#0072B2",
-    "GIES, 30 bootstraps": "#005082",
+    BOOTSTRAP: "#005082",
     "IGSP": "#CC79A7",
     "random forest": "#009E73",
     "correlation": "0.6",

@@ -14,6 +14,8 @@ from skcausal.structure._linear_scm import (
 
 # Added to the variances of parents, relative to them, so that collinear ones share their weight.
 _SLACK = 1e-9
+# Variance, of standardised variables, that rounding may leave of a constant one.
+_NEGLIGIBLE = 1e-12
 # Weights of a cyclic system are shrunk together until the spectral radius of their absolute values
 # is below this.
 _LARGEST_RADIUS = 0.98
@@ -54,14 +56,17 @@ def refit_on_graphs(
     noise = np.zeros((n_graphs, d))
     for j in range(d):
         if n_rows[j] == 0:
-            warn_of_lost_mechanism(names(j), stacklevel=7)
+            warn_of_lost_mechanism(names(j), stacklevel=5)
             intercept[:, j], noise[:, j] = moments[0][j], moments[1][j]
             continue
-        coef[:, :, j], explained = _regress(covariance[j], graphs[:, :, j] != 0, j)
+        # What is constant over these rows, up to rounding, explains nothing.
+        varies = np.diag(covariance[j]) > _NEGLIGIBLE * n_rows[j]
+        is_parent = (graphs[:, :, j] != 0) & varies
+        coef[:, :, j], explained = _regress(covariance[j], is_parent, j)
         mean = total[j] / n_rows[j]
         intercept[:, j] = mean[j] - coef[:, :, j] @ mean
         own = covariance[j, j, j]
-        has_residual = n_rows[j] - (graphs[:, :, j] != 0).sum(axis=1) - 1 > 0
+        has_residual = n_rows[j] - is_parent.sum(axis=1) - 1 > 0
         residual = np.where(has_residual, own - explained, own)
         noise[:, j] = np.maximum(residual, RELATIVE_NOISE_FLOOR * own) / n_rows[j]
         if n_rows[j] == 1:

@@ -29,7 +29,7 @@ _VARIABLES_PER_BATCH = 120
 
 # The weight of the acyclicity penalty grows by this times the penalty in every step.
 _DUAL_RATE = 1e-3
-_POWER_ITERATIONS = 10
+_SQUARINGS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,11 @@ def canonical_inputs(
     if isinstance(network, PairGraphNetwork):
         return moments.with_signs(signs), scale
     kept = torch.ones_like(mask[..., 0]) if kept is None else kept
-    return Z * signs[:, None], mask, kept
+    Z = Z * signs[:, None]
+    # Without targets, moments do not tell the sign that all variables have in common.
+    skewness = (kept * Z.sum(dim=-1) ** 3).sum(dim=-1)
+    opposite = ~mask.flatten(1).any(dim=1) & (skewness < 0)
+    return torch.where(opposite[:, None, None], -Z, Z), mask, kept
 
 
 class GraphTraining(nn.Module):
@@ -217,7 +221,9 @@ def edge_cross_entropy(logits: torch.Tensor, edges: torch.Tensor) -> torch.Tenso
 def spectral_radius(matrices: torch.Tensor) -> torch.Tensor:
     """Estimate the spectral radius of matrices with non-negative entries.
 
-    It is zero if and only if the graph of the entries has no cycle. By power iteration, as in [1]_.
+    It is zero if and only if the graph of the entries has no cycle. Estimated by Gelfand's formula,
+    as the 64th root of the norm of the 64th power: from above, by a few per cent, and exactly 0 for
+    graphs of up to 64 variables without cycles.
 
     Parameters
     ----------
@@ -228,18 +234,16 @@ def spectral_radius(matrices: torch.Tensor) -> torch.Tensor:
     -------
     radius : tensor of shape (n,)
         The estimates, which are differentiable.
-
-    References
-    ----------
-    .. [1] Lee, Danieletto, Miotto, Cherng & Dudley (2019). Scaling structural learning with
-       NO-BEARS to infer causal transcriptome networks. PSB.
     """
-    left = right = matrices.new_ones(*matrices.shape[:-1], 1)
-    for _ in range(_POWER_ITERATIONS):
-        left = nn.functional.normalize(matrices.mT @ left, dim=1)
-        right = nn.functional.normalize(matrices @ right, dim=1)
-    overlap = (left.mT @ right)[..., 0, 0].clamp(min=1e-12)
-    return (left.mT @ matrices @ right)[..., 0, 0] / overlap
+    log_radius, power = matrices.new_zeros(len(matrices)), matrices
+    alive = torch.ones(len(matrices), dtype=torch.bool, device=matrices.device)
+    for k in range(_SQUARINGS + 1):
+        power = power @ power if k else power
+        norm = power.pow(2).sum(dim=(-2, -1)).clamp(min=torch.finfo(power.dtype).tiny).sqrt()
+        alive = alive & (norm > 1e-18)
+        power = power / norm[:, None, None]  # so that nothing overflows
+        log_radius = log_radius + norm.log() / 2**k
+    return torch.where(alive, torch.exp(log_radius), 0.0)
 
 
 def _off_diagonal(like):
