@@ -225,9 +225,14 @@ RECOVERY = {
 }
 GENE_SETTINGS = {
     "10x_50_10": Setting(GENES, 1, singles=False, n_observational=50, n_steps=10),
-    "10x_knock_outs_n20": Setting(GENES, 20, n_observational=200),
-    "drop_seq_knock_outs_n20": Setting(
-        replace(GENES, technical_noise="drop_seq"), 20, n_observational=200
+    "10x_knock_outs_n20": Setting(GENES, 20, n_observational=200, n_systems=50),
+    "drop_seq_50_10": Setting(
+        replace(GENES, technical_noise="drop_seq"),
+        1,
+        singles=False,
+        n_observational=50,
+        n_steps=10,
+        n_systems=50,
     ),
 }
 
@@ -284,7 +289,7 @@ class RandomForestImportance:
         self.edge_scores_ = np.zeros((d, d))
         for j in range(d):
             free, others = ~interventions[:, j], np.arange(d) != j
-            forest = RandomForestRegressor(100, max_features="sqrt", random_state=0)
+            forest = RandomForestRegressor(50, max_features="sqrt", random_state=0)
             forest.fit(X[free][:, others], X[free, j])
             self.edge_scores_[others, j] = forest.feature_importances_
         return self

@@ -6,14 +6,16 @@ few seconds and goes on from there, bit-identically, if it is started again:
     python benchmarks/train/graph_posterior.py caasl --checkpoint caasl.ckpt --out caasl
     python benchmarks/train/graph_posterior.py caasl --checkpoint more.ckpt --out more \\
         --start caasl.safetensors --layers 8 --seed 1000 --steps 12000
+    python benchmarks/train/graph_posterior.py caasl --checkpoint most.ckpt --out most \\
+        --start more.safetensors --layers 8 --messages 16 --seed 2000 --steps 9000
     python benchmarks/train/graph_posterior.py linear --checkpoint linear.ckpt --out linear
     python benchmarks/train/graph_posterior.py gene-network --checkpoint gene.ckpt --out gene
-    python benchmarks/train/graph_posterior.py caasl --install more.safetensors
+    python benchmarks/train/graph_posterior.py caasl --install most.safetensors
 
 The last command copies a file into the package, with its checksum and model card. The card's
 figures are those of systems that the training has not seen.
 
-The second stage of "caasl" adds two layers, which add nothing at first.
+The second stage of "caasl" adds two layers and the third messages, which add nothing at first.
 "linear" starts from the encoder of the intervention predictor, which reads the same statistics and
 has learned to tell edges on the way.
 """
