@@ -6,7 +6,7 @@ import torch
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, args, kwargs) -> None:
-    """Bound the norm of the gradients by one; a step without a finite gradient is left out.
+    """Bound the norm of the gradients by one; if it is not finite, set them to zero.
 
     To be registered with :meth:`torch.optim.Optimizer.register_step_pre_hook`.
 

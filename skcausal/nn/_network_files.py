@@ -108,12 +108,12 @@ class NetworkFiles:
         if (
             not isinstance(sizes, dict)
             or set(sizes) != set(names)
-            or not all(map(_is_size, sizes.values()))
+            or not all(_is_size(name, value) for name, value in sizes.items())
         ):
             raise ValueError(f"{str(path)!r} is damaged: no network has the sizes {sizes!r}.")
         try:
             network = self.make(variant, sizes, seed=0)
-        except (ValueError, ZeroDivisionError) as error:
+        except ValueError as error:
             raise ValueError(
                 f"{str(path)!r} is damaged: no network has the sizes {sizes!r}."
             ) from error
@@ -129,9 +129,10 @@ class NetworkFiles:
         return network, dict(header.get("card") or {})
 
 
-def _is_size(value) -> bool:
+def _is_size(name, value) -> bool:
     """Whether a number from a file can be a size of a network."""
-    return isinstance(value, int) and 0 <= value <= 1024
+    smallest = 0 if name == "n_messages" else 1
+    return type(value) is int and smallest <= value <= 1024
 
 
 @functools.lru_cache(maxsize=8)

@@ -208,10 +208,12 @@ class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
         return self
 
     def _infer(self, X, mask, regime):
-        self._weights_of_fit = self._find_weights()
-        _, network, _ = self._weights_of_fit
         device, dtype = resolve_device(self.device), resolve_dtype(self.dtype)
+        self._weights_of_fit = self._find_weights()
+        _, network, card = self._weights_of_fit
         network = cast_network(network, device, dtype)
+        if card.get("experiments") == "sequential":
+            regime = _separate_by_values(X, mask, regime)
         Z = (X - self.mean_) / self.scale_
         moments = RegimeMoments.from_rows(Z, mask, regime)
         inputs = canonical_inputs(
@@ -221,10 +223,11 @@ class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
             logits = network(*(_moved(x, device, dtype) for x in inputs))
         probabilities = torch.sigmoid(logits)[0].double().cpu().numpy()
         np.fill_diagonal(probabilities, 0.0)
+        self._draws = EdgeDraws(probabilities, bool(self.acyclic))
         return probabilities
 
     def _sample_graphs(self, n_graphs, rng):
-        return EdgeDraws(self.edge_probabilities_, bool(self.acyclic)).sample(n_graphs, rng)
+        return self._draws.sample(n_graphs, rng)
 
     def _find_weights(self):
         """Return architecture, network and card: trained here, shipped, or from a file."""
@@ -241,6 +244,15 @@ class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
             return (self.architecture, *NETWORK_FILES.load(self.pretrained, self.architecture))
         trained, self.loss_curve_ = train_from_parameters(parameters)
         return (self.architecture, *trained)
+
+
+def _separate_by_values(X, mask, regime):
+    """Split regimes (n_samples,) whose targets were set to different values.
+
+    So do the experiments that networks for sequences of single interventions are trained on.
+    """
+    values = np.column_stack([regime, np.where(mask, X, 0.0)])
+    return np.unique(values, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _moved(x, device, dtype):

@@ -71,7 +71,8 @@ class ExactGraphPosterior(GraphPosterior):
     device : "auto", str or torch.device, default="auto"
         Where to compute. "auto": on the GPU, if there is one.
     dtype : {"float32", "float64"}, default="float64"
-        Precision of the determinants; everything after them is computed in float64.
+        Precision of the determinants; everything after them is computed in float64. "float32" is
+        enough for some hundred rows.
     random_state : int, RandomState instance or None, default=None
         Determines the graphs that predictions average over.
 
@@ -192,7 +193,7 @@ class ExactGraphPosterior(GraphPosterior):
         ExactGraphPosterior(edge_probability=0.6666666666666666, noise_rate=1.0,
                             noise_shape=10.0, standardize=False)
         """
-        return cls(**_parameters_of(prior), **parameters)
+        return cls(**(_parameters_of(prior) | parameters))
 
     def parent_set_probabilities(self, variable):
         """Return the posterior probability of every parent set of a variable.
@@ -266,6 +267,8 @@ class ExactGraphPosterior(GraphPosterior):
             check_number("weight_scale", self.weight_scale, 0.0, above=True)
         check_number("noise_shape", self.noise_shape, 0.0, above=True)
         check_number("noise_rate", self.noise_rate, 0.0, above=True)
+        if not isinstance(self.standardize, (bool, np.bool_)):
+            raise TypeError(f"standardize must be True or False, found {self.standardize!r}.")
         return LinearGaussianModel(
             float(self.edge_probability),
             self.weight_scale,
@@ -277,8 +280,8 @@ class ExactGraphPosterior(GraphPosterior):
 
 # What a prior has to be for its posterior to be exact.
 _CONDITIONS: dict[str, Callable[[Any], bool]] = {
-    "n_variables": lambda value: isinstance(value, int) and value > 1,
-    "edges_per_variable": lambda value: isinstance(value, (int, float)) and value > 0,
+    "n_variables": lambda value: not hasattr(value, "rvs") and value > 1,
+    "edges_per_variable": lambda value: not hasattr(value, "rvs") and value > 0,
     "graph": lambda value: value == "erdos_renyi",
     "n_cycles": lambda value: value == 0,
     "n_confounders": lambda value: value == 0,
@@ -315,7 +318,7 @@ def _parameters_of(prior) -> dict:
     n_variables, density = cast(int, prior.n_variables), cast(float, prior.edges_per_variable)
     return {
         # Along the order each pair is joined with the same probability.
-        "edge_probability": min(2.0 * density / (n_variables - 1), 1.0 - 1e-9),
+        "edge_probability": float(min(2.0 * density / (n_variables - 1), 1.0 - 1e-9)),
         "weight_scale": prior.weight_scale,
         "noise_shape": float(shape),
         "noise_rate": float(scale),

@@ -10,6 +10,8 @@ from skcausal.interventions import check_regimes
 # variance from below at about this fraction of the variance it is left from, and
 # unlike a floor keeps the score equal for equivalent graphs.
 _RIDGE = 1e-10
+# Variance, relative to that over all rows, that may be rounding errors of a constant.
+_ROUNDING = 1e-12
 # Variance, relative to that over all rows, given to a variable without any.
 _SMALLEST_VARIANCE = 1e-20
 
@@ -254,7 +256,13 @@ def _free_moments(
 
 
 def _regularised(covariance: np.ndarray) -> np.ndarray:
-    """Raise the diagonal by the relative ridge; in place."""
-    variances = np.maximum(np.diag(covariance), 0.0)
+    """Raise the diagonal by the relative ridge; in place.
+
+    A variable that is constant over these rows is left with rounding errors, of the variance that
+    it has over all rows, which is 1: it is made constant.
+    """
+    constant = np.diag(covariance) < _ROUNDING
+    covariance[constant], covariance[:, constant] = 0.0, 0.0
+    variances = np.diag(covariance)
     np.fill_diagonal(covariance, variances * (1 + _RIDGE) + _SMALLEST_VARIANCE)
     return covariance

@@ -65,7 +65,7 @@ def refit_on_graphs(
         coef[:, :, j], explained = _regress(covariance[j], is_parent, j)
         mean = total[j] / n_rows[j]
         intercept[:, j] = mean[j] - coef[:, :, j] @ mean
-        own = covariance[j, j, j]
+        own = covariance[j, j, j] if varies[j] else 0.0
         has_residual = n_rows[j] - is_parent.sum(axis=1) - 1 > 0
         residual = np.where(has_residual, own - explained, own)
         noise[:, j] = np.maximum(residual, RELATIVE_NOISE_FLOOR * own) / n_rows[j]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skcausal.nn._regime_moments import RegimeMoments
+from skcausal.nn._regime_moments import RegimeMoments, concatenate_regimes
 
 FIELDS = ("n_rows", "mean", "scatter", "targets")
 
@@ -131,3 +131,111 @@ def test_regimes_without_rows_are_harmless():
     for unit, expected_unit in zip(units, expected_units):
         torch.testing.assert_close(unit, expected_unit)
     assert not padded.scatter[:, 2].any()
+
+
+def standardised(seed, sizes=(5, 1, 7, 2), d=4):
+    """Standardised rows, their mask and regimes."""
+    X, mask, regime = rows(seed, sizes, d)
+    return (X - X.mean(axis=0)) / X.std(axis=0), mask, regime
+
+
+def canonical(Z, mask, regime):
+    """Rows and moments in their canonical signs."""
+    moments = RegimeMoments.from_rows(Z, mask, regime)
+    signs = moments.canonical_signs()
+    return Z * signs[0].numpy(), moments.with_signs(signs)
+
+
+class TestSigns:
+    @settings(max_examples=15)
+    @given(seed=st.integers(0, 10_000))
+    def test_moments_with_signs_are_those_of_the_rows_with_signs(self, seed):
+        Z, mask, regime = standardised(seed)
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], 4)
+        found = RegimeMoments.from_rows(Z, mask, regime).with_signs(torch.from_numpy(signs)[None])
+        assert_same(found, RegimeMoments.from_rows(Z * signs, mask, regime))
+
+    def test_every_task_has_signs_of_its_own(self):
+        X, kept, targets = batch(5)
+        moments = RegimeMoments.from_tasks(X, kept, targets)
+        signs = torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, -1.0, 1.0]]).double()
+        expected = RegimeMoments.from_tasks(X * signs[:, None, None], kept, targets)
+        assert_same(moments.with_signs(signs), expected)
+
+    @settings(max_examples=15)
+    @given(seed=st.integers(0, 10_000))
+    def test_canonical_rows_do_not_depend_on_the_signs_they_came_in(self, seed):
+        Z, mask, regime = standardised(seed)
+        mask[regime == 1, 0] = True
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], 4)
+        expected_rows, expected = canonical(Z, mask, regime)
+        found_rows, found = canonical(Z * signs, mask, regime)
+        np.testing.assert_array_equal(found_rows, expected_rows)
+        assert_same(found, expected)
+
+    def test_canonical_signs_of_permuted_variables_are_permuted(self):
+        Z, mask, regime = standardised(0)
+        order = [2, 0, 3, 1]
+        signs = RegimeMoments.from_rows(Z, mask, regime).canonical_signs()
+        permuted = RegimeMoments.from_rows(Z[:, order], mask[:, order], regime).canonical_signs()
+        assert torch.equal(permuted, signs[:, order])
+
+    def test_canonical_signs_are_one_or_minus_one(self):
+        X, kept, targets = batch(6)
+        X[0, ..., 1] = 0.0  # a constant variable has one, too
+        moments = RegimeMoments.from_tasks(X.float(), kept, targets)
+        signs = moments.canonical_signs()
+        assert signs.shape == (3, 3)
+        assert signs.dtype == torch.float32
+        assert (signs.abs() == 1).all()
+
+    def test_variables_that_go_together_get_the_same_sign(self):
+        rng = np.random.default_rng(0)
+        Z = rng.normal(size=(200, 1)) * [1.0, -1.0, 1.0] + 0.3 * rng.normal(size=(200, 3))
+        moments = RegimeMoments.from_rows(Z, np.zeros(Z.shape, bool), np.zeros(200, int))
+        signs = moments.canonical_signs()[0]
+        assert signs[0] == signs[2] == -signs[1]
+
+    @pytest.mark.parametrize("value", [3.0, -3.0])
+    def test_targets_are_set_to_larger_values_on_the_whole(self, value):
+        Z, mask, regime = standardised(1, sizes=(10, 10))
+        mask[:] = False
+        mask[regime == 1, 2] = True
+        Z[mask] = value
+        moments = RegimeMoments.from_rows(Z, mask, regime)
+        signed = moments.with_signs(moments.canonical_signs())
+        assert signed.mean[0, 1, 2] > 0
+
+    def test_of_several_regimes_those_with_more_rows_count_more(self):
+        Z, mask, regime = standardised(2, sizes=(10, 9, 3))
+        mask[:] = False
+        mask[regime > 0, 0] = True
+        Z[regime == 1, 0], Z[regime == 2, 0] = -1.0, 1.5
+        moments = RegimeMoments.from_rows(Z, mask, regime)
+        signed = moments.with_signs(moments.canonical_signs())
+        assert signed.mean[0, 1, 0] > 0
+
+
+class TestConcatenateRegimes:
+    def test_regimes_stand_one_after_the_other(self):
+        X, kept, targets = batch(7)
+        whole = RegimeMoments.from_tasks(X, kept, targets)
+        parts = [
+            RegimeMoments.from_tasks(X[:, which], kept[:, which], targets[:, which])
+            for which in (slice(0, 1), slice(1, 3), slice(3, 4))
+        ]
+        assert_same(concatenate_regimes(parts), whole)
+        assert_same(concatenate_regimes([whole]), whole)
+
+    def test_regimes_may_differ_in_their_number_of_rows(self):
+        X, kept, targets = batch(8)
+        fewer = kept & (torch.arange(6) < 2)
+        fewer[..., 0] = True
+        parts = [
+            RegimeMoments.from_tasks(X, kept, targets),
+            RegimeMoments.from_tasks(X[:, :1, :2], fewer[:, :1, :2], targets[:, :1]),
+        ]
+        joined = concatenate_regimes(parts)
+        assert joined.n_rows.shape == (3, 5)
+        assert_same(joined[1:], concatenate_regimes([part[1:] for part in parts]))
+        torch.testing.assert_close(joined.mean[:, 4], parts[1].mean[:, 0])

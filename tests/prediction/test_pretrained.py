@@ -5,14 +5,8 @@ import pytest
 import torch
 
 from skcausal.nn import save_checkpoint
-from skcausal.prediction._pretrained import (
-    cast_network,
-    fingerprint_of,
-    load_network,
-    make_network,
-    save_network,
-)
-from skcausal.simulators import LinearPrior
+from skcausal.nn._network_files import cast_network
+from skcausal.prediction._pretrained import NETWORK_FILES
 
 SIZES = {
     "amortized": {"width": 4, "n_layers": 1},
@@ -27,15 +21,15 @@ def path(tmp_path):
 
 
 def write(path, variant="amortized", card=None):
-    network = make_network(variant, SIZES[variant], seed=0)
-    save_network(path, variant, network, card or {})
+    network = NETWORK_FILES.make(variant, SIZES[variant], seed=0)
+    NETWORK_FILES.save(path, variant, network, card or {})
     return network
 
 
 @both_variants
 def test_round_trip(variant, path):
     network = write(path, variant, {"seed": 3})
-    loaded, card = load_network(path, variant)
+    loaded, card = NETWORK_FILES.load(path, variant)
     assert card == {"seed": 3}
     assert loaded.sizes == SIZES[variant]
     for name, tensor in network.state_dict().items():
@@ -45,7 +39,7 @@ def test_round_trip(variant, path):
 @both_variants
 def test_networks_are_determined_by_the_seed_alone(variant):
     state = torch.random.get_rng_state()
-    first, second, other = (make_network(variant, SIZES[variant], seed=s) for s in (0, 0, 1))
+    first, second, other = (NETWORK_FILES.make(variant, SIZES[variant], seed=s) for s in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), state)
     for one, two in zip(first.parameters(), second.parameters()):
         assert torch.equal(one, two)
@@ -54,8 +48,8 @@ def test_networks_are_determined_by_the_seed_alone(variant):
 
 @both_variants
 def test_casting_copies(variant):
-    network = make_network(variant, SIZES[variant], seed=0)
-    cast = cast_network(variant, network, torch.device("cpu"), torch.float64)
+    network = NETWORK_FILES.make(variant, SIZES[variant], seed=0)
+    cast = cast_network(network, torch.device("cpu"), torch.float64)
     assert all(p.dtype == torch.float64 for p in cast.parameters())
     assert all(p.dtype == torch.float32 for p in network.parameters())
     for one, two in zip(network.parameters(), cast.parameters()):
@@ -69,7 +63,7 @@ def test_every_truncated_file_is_refused(path):
     for length in rng.integers(0, len(content), 200):
         path.write_bytes(content[:length])
         with pytest.raises((ValueError, OSError), match="weights"):
-            load_network(path, "amortized")
+            NETWORK_FILES.load(path, "amortized")
 
 
 def test_every_file_with_a_flipped_bit_is_refused(path):
@@ -81,7 +75,7 @@ def test_every_file_with_a_flipped_bit_is_refused(path):
         damaged[position] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
         with pytest.raises((ValueError, OSError), match="weights"):
-            load_network(path, "amortized")
+            NETWORK_FILES.load(path, "amortized")
 
 
 @pytest.mark.parametrize("found", SIZES)
@@ -89,7 +83,7 @@ def test_weights_of_the_other_variant(found, path):
     write(path, found)
     wanted = {"amortized": "paper", "paper": "amortized"}[found]
     with pytest.raises(ValueError, match=f"no weights of the variant '{wanted}'"):
-        load_network(path, wanted)
+        NETWORK_FILES.load(path, wanted)
 
 
 @pytest.mark.parametrize(
@@ -100,26 +94,17 @@ def test_weights_of_the_other_variant(found, path):
 def test_sizes_that_no_network_has(sizes, path):
     save_checkpoint(path, {}, {"variant": "amortized", "sizes": sizes})
     with pytest.raises(ValueError, match="no network has the sizes"):
-        load_network(path, "amortized")
+        NETWORK_FILES.load(path, "amortized")
 
 
 def test_weights_that_do_not_fit_or_are_not_finite(path):
-    network = make_network("amortized", SIZES["amortized"], seed=0)
+    network = NETWORK_FILES.make("amortized", SIZES["amortized"], seed=0)
     header = {"variant": "amortized", "sizes": {"width": 6, "n_layers": 1}}
     save_checkpoint(path, network.state_dict(), header)
     with pytest.raises(ValueError, match="do not fit a network of its size"):
-        load_network(path, "amortized")
+        NETWORK_FILES.load(path, "amortized")
     with torch.no_grad():
         network.pair_head.bias[0] = torch.nan
-    save_network(path, "amortized", network, {})
+    NETWORK_FILES.save(path, "amortized", network, {})
     with pytest.raises(ValueError, match="not finite"):
-        load_network(path, "amortized")
-
-
-def test_fingerprint_tells_priors_and_settings_apart():
-    prior, same, other = LinearPrior(4), LinearPrior(4), LinearPrior(4, noise_variance=0.2)
-    first = fingerprint_of([prior], {"seed": 0})
-    assert first == fingerprint_of([same], {"seed": 0})
-    assert first != fingerprint_of([other], {"seed": 0})
-    assert first != fingerprint_of([prior], {"seed": 1})
-    assert first != fingerprint_of([prior, prior], {"seed": 0})
+        NETWORK_FILES.load(path, "amortized")

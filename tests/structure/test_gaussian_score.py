@@ -208,3 +208,17 @@ def test_variables_that_are_never_targets_share_their_scatter():
     interventions[40:, 2] = True
     score = GaussianScore(X, interventions)
     assert len({id(covariance) for covariance in score._covariance}) == 2
+
+
+def test_rounding_errors_of_a_constant_variable_explain_nothing():
+    """Set to one value wherever the other is free: products of sums leave rounding errors of it."""
+    rng = np.random.default_rng()
+    for _ in range(20):
+        n = int(rng.integers(30, 60))
+        X, interventions = 12.0 + rng.normal(size=(n, 4)), np.zeros((n, 4), dtype=bool)
+        interventions[: n // 3, 0] = interventions[n // 3 :, 1] = True
+        X[n // 3 :, 1] = 0.1
+        score = GaussianScore(X, interventions, centering="pooled")
+        gains = score.gains(0, [1, 2])
+        assert np.isfinite(np.delete(gains, [0, 1, 2])).all()
+        assert score.gains(0, [])[1] == pytest.approx(-score.penalty)
