@@ -112,6 +112,9 @@ class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
     edges depend on each other is not part of it; graphs are drawn edge by edge, and predictions
     average over linear-Gaussian models refitted on such draws.
 
+    With weights that were trained on sequences of experiments, such as "caasl", rows whose targets
+    were set to different values count as experiments of their own.
+
     The result depends neither on the order of the rows, nor on the signs of the variables, and
     permuting the variables permutes it.
 
