@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import torch
 
@@ -244,6 +246,11 @@ class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
         if self.architecture == "pairs" and name in SHIPPED:
             return (self.architecture, *load_shipped(name))
         if self.pretrained not in (None, "auto"):
+            if not os.path.exists(self.pretrained):
+                raise FileNotFoundError(
+                    f"pretrained={str(self.pretrained)!r} is no file, nor one of the shipped "
+                    f"weights {SHIPPED}."
+                )
             return (self.architecture, *NETWORK_FILES.load(self.pretrained, self.architecture))
         trained, self.loss_curve_ = train_from_parameters(parameters)
         return (self.architecture, *trained)
