@@ -17,8 +17,8 @@ _QUADRATURE_STEP = 1.1
 _NEGLIGIBLE_NATS = 18.0
 _LEAST_SHARE = 1e-10
 # Bounds the memory, and keeps it in the cache.
-_SUBSETS_AT_ONCE = 2**13
-_POINTS_AT_ONCE = 64
+_SUBSETS_AT_ONCE = 2**12
+_POINTS_AT_ONCE = 24
 
 
 @dataclass(frozen=True)
