@@ -155,7 +155,7 @@ def network_edges(X, mask, n_initial, name, at_once=100):
         )
         moments, _, scale = moments.standardize()
         with torch.no_grad():
-            logits = network(*canonical_inputs(network, moments, scale, x, m))
+            logits = network(*canonical_inputs(network, moments, scale))
         edges = torch.sigmoid(logits).double()
         edges.diagonal(dim1=-2, dim2=-1).zero_()
         parts.append(edges)

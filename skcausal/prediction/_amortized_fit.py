@@ -16,12 +16,10 @@ from skcausal.prediction._mean_corrector import MOST_REGIMES, MeanCorrector, fit
 from skcausal.prediction._shrunk_refit import refit
 from skcausal.structure._linear_scm import (
     LinearGaussianSCM,
+    stabilised,
     target_moments,
     warn_of_lost_mechanism,
 )
-
-# Weights are shrunk together until the spectral radius of their absolute values is below this.
-_LARGEST_RADIUS = 0.98
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +108,7 @@ def fit_amortized(
     errors = EquationErrors(*map(_array, (statistics.free.mean, covariance, offset_variance)))
     probabilities = torch.sigmoid(edge_logit)[0].double().cpu().numpy().T.copy()
     np.fill_diagonal(probabilities, 0.0)
-    coef = _stabilised(_array(fit.coef).T.copy())
+    coef = stabilised(_array(fit.coef).T.copy())
     intercept = np.diagonal(errors.centre) - np.einsum("ij,ji->j", coef, errors.centre)
     scm = LinearGaussianSCM(coef, intercept, _array(fit.noise_variance), *target_moments(Z, mask))
     _remove_mechanisms(scm, errors, probabilities, mask, names)
@@ -130,12 +128,6 @@ def fit_amortized(
 def _array(tensor):
     """Float64 array of the only task of a batch."""
     return tensor[0].double().cpu().numpy()
-
-
-def _stabilised(coef):
-    """Shrink the weights if effects would grow around a loop."""
-    radius = np.abs(np.linalg.eigvals(np.abs(coef))).max()
-    return coef if radius <= _LARGEST_RADIUS else coef * (_LARGEST_RADIUS / radius)
 
 
 def _regime_means(scm, targets, values):

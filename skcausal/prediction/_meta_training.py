@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from skcausal.nn import train, warmup_cosine
-from skcausal.nn._clipping import clip_gradients
 from skcausal.nn._pair_statistics import pair_statistics
 from skcausal.nn._regime_moments import RegimeMoments
+from skcausal.nn._stream_training import train_on_stream
 from skcausal.prediction._intervention_network import InterventionNetwork, mean_error_variance
 from skcausal.prediction._shrunk_refit import refit, solve_do
 from skcausal.simulators._task_designs import draw_design
@@ -21,7 +19,6 @@ from skcausal.simulators._task_stream import draw_systems
 # Number of standard deviations on either side that hold 90 % of a normal distribution.
 Z_90 = 1.6448536269514722
 
-_STEPS_PER_EPOCH = 50
 _PAIRS_PER_BATCH = 3600
 
 # Share of the training in which the solution of the system is damped, less and less.
@@ -217,24 +214,18 @@ def pretrain_network(
     history : dict of str to Tensor
         Means of the terms of :func:`batch_loss` over every epoch of 50 batches.
     """
-    n_epochs = math.ceil(n_steps / _STEPS_PER_EPOCH)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
-    optimizer.register_step_pre_hook(clip_gradients)
 
-    def epoch_batches(epoch, rank, world_size):
-        first = epoch * _STEPS_PER_EPOCH
-        for step in range(first, min(first + _STEPS_PER_EPOCH, n_steps)):
-            tasks = draw_tasks(priors, shares, seed, step * world_size + rank, device)
-            progress = step / n_steps
-            yield replace(tasks, progress=max(progress, _DAMPED_SHARE * trained_before))
+    def draw_batch(position, progress):
+        tasks = draw_tasks(priors, shares, seed, position, device)
+        return replace(tasks, progress=max(progress, _DAMPED_SHARE * trained_before))
 
-    return train(
+    return train_on_stream(
         network,
         batch_loss,
-        epoch_batches,
-        optimizer=optimizer,
-        n_epochs=n_epochs,
-        schedule=warmup_cosine(n_steps, n_warmup=100),
+        draw_batch,
+        n_steps=n_steps,
+        learning_rate=learning_rate,
+        weight_decay=1e-3,
         checkpoint=checkpoint,
         fingerprint=fingerprint,
         verbose=verbose,

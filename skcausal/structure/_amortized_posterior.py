@@ -67,7 +67,7 @@ class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
         their standard deviations, which tell the causal order in many simulated systems. Only with
         ``architecture="pairs"``; that of rows always ignores them.
     n_steps : int, default=3000
-        Number of batches to train on; a hundred steps take about ten seconds on a CPU.
+        Number of batches of up to 48 systems to train on.
     learning_rate : float, default=2e-3
         Largest learning rate of the training.
     width, n_layers, n_heads : int, default=32, 6, 4

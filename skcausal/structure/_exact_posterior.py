@@ -108,7 +108,7 @@ class ExactGraphPosterior(GraphPosterior):
         \int p(x_j \mid x_S, w, s) \, p(w) \, p(s) \, dw \, ds ,
 
     over the rows in which j is free [2]_. The weights are integrated out in closed form, the noise
-    variance by a quadrature that is exact to about 1e-5 nats. The sum over orders is the dynamic
+    variance by a quadrature that is exact to about 1e-4 nats. The sum over orders is the dynamic
     program of [1]_. Its prior is that of random orders: a graph counts once for each order that it
     is compatible with, and so does it in simulations that draw an order, then edges along it.
 

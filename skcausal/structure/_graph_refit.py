@@ -8,6 +8,7 @@ from skcausal.structure._free_sums import FreeSums
 from skcausal.structure._linear_scm import (
     RELATIVE_NOISE_FLOOR,
     LinearGaussianSCM,
+    stabilised,
     target_moments,
     warn_of_lost_mechanism,
 )
@@ -16,9 +17,6 @@ from skcausal.structure._linear_scm import (
 _SLACK = 1e-9
 # Variance, of standardised variables, that rounding may leave of a constant one.
 _NEGLIGIBLE = 1e-12
-# Weights of a cyclic system are shrunk together until the spectral radius of their absolute values
-# is below this.
-_LARGEST_RADIUS = 0.98
 
 
 def refit_on_graphs(
@@ -52,8 +50,8 @@ def refit_on_graphs(
     covariance = sums.centred()[0].numpy()
     n_rows, total = sums.n_rows[0].numpy(), sums.total[0].numpy()
     moments = target_moments(Z, mask)
-    coef, intercept, noise = np.zeros((n_graphs, d, d)), np.zeros((n_graphs, d)), None
-    noise = np.zeros((n_graphs, d))
+    coef = np.zeros((n_graphs, d, d))
+    intercept, noise = np.zeros((2, n_graphs, d))
     for j in range(d):
         if n_rows[j] == 0:
             warn_of_lost_mechanism(names(j), stacklevel=5)
@@ -94,20 +92,3 @@ def _regress(covariance, is_parent, j):
     solved = np.linalg.solve(system, moment[..., None])[..., 0] * used
     np.put_along_axis(weights, parents, solved, axis=1)
     return weights, (solved * moment).sum(axis=1)
-
-
-def stabilised(coef):
-    """Shrink the weights if effects would grow around a cycle.
-
-    Parameters
-    ----------
-    coef : ndarray of shape (n_variables, n_variables)
-        Weights.
-
-    Returns
-    -------
-    coef : ndarray of shape (n_variables, n_variables)
-        The same, or proportional to them.
-    """
-    radius = np.abs(np.linalg.eigvals(np.abs(coef))).max()
-    return coef if radius <= _LARGEST_RADIUS else coef * (_LARGEST_RADIUS / radius)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,8 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from skcausal.nn import train, warmup_cosine
-from skcausal.nn._clipping import clip_gradients
 from skcausal.nn._regime_moments import RegimeMoments
+from skcausal.nn._stream_training import train_on_stream
 from skcausal.simulators._task_stream import draw_systems
 from skcausal.structure._graph_experiments import (
     EXPERIMENTS,
@@ -22,7 +20,6 @@ from skcausal.structure._graph_experiments import (
 )
 from skcausal.structure._graph_network import GraphNetwork, PairGraphNetwork
 
-_STEPS_PER_EPOCH = 50
 # Of the pair network and of the row network, whose tokens are about a hundred times as many.
 _PAIRS_PER_BATCH = 3600
 _VARIABLES_PER_BATCH = 120
@@ -110,6 +107,8 @@ def prepare_inputs(network: GraphNetwork, blocks: list[RegimeBlock]) -> tuple:
         The arguments of its `forward`.
     """
     moments, centre, scale = moments_of(blocks).standardize()
+    if isinstance(network, PairGraphNetwork):
+        return canonical_inputs(network, moments, scale)
     X, mask, kept = (torch.cat(parts, dim=1) for parts in zip(*(b.rows() for b in blocks)))
     Z = (X - centre[:, None]) / scale[:, None]
     return canonical_inputs(network, moments, scale, Z, mask, kept)
@@ -119,8 +118,8 @@ def canonical_inputs(
     network: GraphNetwork,
     moments: RegimeMoments,
     scale: torch.Tensor,
-    Z: torch.Tensor,
-    mask: torch.Tensor,
+    Z: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
     kept: torch.Tensor | None = None,
 ) -> tuple:
     """Give all variables their canonical signs and return what a network reads.
@@ -133,10 +132,10 @@ def canonical_inputs(
         Moments of standardised rows.
     scale : tensor of shape (n_tasks, n_variables)
         Standard deviations before.
-    Z : tensor of shape (n_tasks, n_rows, n_variables)
-        Standardised rows.
-    mask : bool tensor of shape (n_tasks, n_rows, n_variables)
-        The intervention mask.
+    Z : tensor of shape (n_tasks, n_rows, n_variables), default=None
+        Standardised rows, which the row network needs.
+    mask : bool tensor of shape (n_tasks, n_rows, n_variables), default=None
+        The intervention mask, which it needs, too.
     kept : bool tensor of shape (n_tasks, n_rows), default=None
         Which rows were observed. Default: all.
 
@@ -148,6 +147,8 @@ def canonical_inputs(
     signs = moments.canonical_signs()
     if isinstance(network, PairGraphNetwork):
         return moments.with_signs(signs), scale
+    assert Z is not None
+    assert mask is not None
     kept = torch.ones_like(mask[..., 0]) if kept is None else kept
     Z = Z * signs[:, None]
     # Without targets, moments do not tell the sign that all variables have in common.
@@ -300,27 +301,16 @@ def train_graph_network(
     history : dict of str to Tensor
         Means of the terms of the loss over every epoch of 50 batches.
     """
-    training = GraphTraining(network, acyclic=acyclic).to(device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True
-    )
-    optimizer.register_step_pre_hook(clip_gradients)
-
-    def epoch_batches(epoch, rank, world_size):
-        first = epoch * _STEPS_PER_EPOCH
-        for step in range(first, min(first + _STEPS_PER_EPOCH, n_steps)):
-            position = step * world_size + rank
-            yield draw_graph_tasks(network, priors, shares, experiments, seed, position, device)
-
-    return train(
-        training,
+    return train_on_stream(
+        GraphTraining(network, acyclic=acyclic).to(device),
         lambda module, tasks: module(tasks),
-        epoch_batches,
-        optimizer=optimizer,
-        n_epochs=math.ceil(n_steps / _STEPS_PER_EPOCH),
-        schedule=warmup_cosine(n_steps, n_warmup=100),
+        lambda position, _: draw_graph_tasks(
+            network, priors, shares, experiments, seed, position, device
+        ),
+        n_steps=n_steps,
+        learning_rate=learning_rate,
+        weight_decay=1e-4,
         checkpoint=checkpoint,
         fingerprint=fingerprint,
         verbose=verbose,
-        description="training",
     )

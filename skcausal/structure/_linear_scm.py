@@ -12,6 +12,9 @@ from skcausal.interventions import unique_regimes
 # perfect fit (collinear columns, fewer rows than parents); the floor keeps all results finite.
 RELATIVE_NOISE_FLOOR = 1e-9
 
+# Weights are shrunk together until the spectral radius of their absolute values is at most this.
+_LARGEST_RADIUS = 0.98
+
 
 @dataclass(frozen=True, eq=False)
 class LinearGaussianSCM:
@@ -304,6 +307,23 @@ def target_moments(X, mask):
         values = X[mask[:, j], j]
         moments[:, j] = values.mean(), values.var()
     return moments
+
+
+def stabilised(coef):
+    """Shrink the weights if effects would grow around a cycle.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_variables, n_variables)
+        Weights.
+
+    Returns
+    -------
+    coef : ndarray of shape (n_variables, n_variables)
+        The same, or proportional to them.
+    """
+    radius = np.abs(np.linalg.eigvals(np.abs(coef))).max()
+    return coef if radius <= _LARGEST_RADIUS else coef * (_LARGEST_RADIUS / radius)
 
 
 def warn_of_lost_mechanism(name, *, stacklevel):

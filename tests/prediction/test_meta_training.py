@@ -93,7 +93,7 @@ def test_number_of_steps(monkeypatch):
 
 
 def test_interrupted_training_goes_on_bit_identically(tmp_path, monkeypatch):
-    monkeypatch.setattr(_meta_training, "_STEPS_PER_EPOCH", 10)
+    monkeypatch.setattr("skcausal.nn._stream_training._STEPS_PER_EPOCH", 10)
     whole = tiny()
     expected = pretrain_network(whole, [PRIOR], [1.0], n_steps=60, seed=0)
     checkpoint = tmp_path / "training.ckpt"

@@ -8,8 +8,8 @@ import torch
 
 from skcausal.structure import ExactGraphPosterior
 from skcausal.structure._free_sums import FreeSums
-from skcausal.structure._graph_refit import refit_on_graphs, stabilised
-from skcausal.structure._linear_scm import fit_linear_gaussian
+from skcausal.structure._graph_refit import refit_on_graphs
+from skcausal.structure._linear_scm import fit_linear_gaussian, stabilised
 
 FIELDS = ("coef", "intercept", "noise_variance", "target_mean", "target_variance")
 

@@ -29,7 +29,7 @@ def small_batches(monkeypatch):
     """At most eleven tasks a batch, four batches an epoch."""
     monkeypatch.setattr(_graph_training, "_PAIRS_PER_BATCH", 100)
     monkeypatch.setattr(_graph_training, "_VARIABLES_PER_BATCH", 15)
-    monkeypatch.setattr(_graph_training, "_STEPS_PER_EPOCH", 4)
+    monkeypatch.setattr("skcausal.nn._stream_training._STEPS_PER_EPOCH", 4)
 
 
 def tiny(kind="pairs", seed=0, width=4):
