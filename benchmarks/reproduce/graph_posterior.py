@@ -312,6 +312,7 @@ class AbsoluteCorrelation:
 
 
 LINEAR_METHODS = {
+    "exact": lambda: ExactGraphPosterior(random_state=0),
     "network, linear": lambda: AmortizedGraphPosterior("linear", random_state=0),
     "network, caasl": lambda: AmortizedGraphPosterior("caasl", random_state=0),
     "meta": lambda: MetaInterventionPredictor(),
@@ -359,7 +360,9 @@ def tabulate_recovery(args, settings=RECOVERY, methods=LINEAR_METHODS, table="re
             method: make
             for method, make in methods.items()
             if (method != "network, caasl" or setting.prior is CAASL)
+            and (method != "exact" or setting.prior.n_variables <= 12)
             and (method != BOOTSTRAP or setting.bootstrap)
+            and (not args.methods or method in args.methods)
         }
         summaries.append(evaluate_setting(name, setting, used, args))
         save(pd.concat(summaries, ignore_index=True), table, args)
@@ -485,6 +488,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--settings", nargs="+", default=None, help="of recovery and genes")
+    parser.add_argument("--methods", nargs="+", default=None, help="of recovery and genes")
     parser.add_argument("--systems", type=int, default=None, help="number of systems per setting")
     parser.add_argument("--searched", type=int, default=200, help="systems of GIES in designs")
     parser.add_argument("--first-seed", type=int, default=0)
@@ -506,11 +510,12 @@ def save(table, name, args):
 
 
 def merge(table, path):
-    """Put lines in place of those of the same settings in a file, in the order of the settings."""
+    """Put lines in place of those of equal setting and method in a file; sort by setting."""
     if "setting" not in table or not path.exists():
         return table
     old = pd.read_csv(path, comment="#")
-    table = pd.concat([old[~old["setting"].isin(table["setting"])], table], ignore_index=True)
+    new, known = (pd.MultiIndex.from_frame(t[["setting", "method"]]) for t in (table, old))
+    table = pd.concat([table, old[~known.isin(new)]], ignore_index=True)
     ranks = {name: k for k, name in enumerate([*RECOVERY, *GENE_SETTINGS])}
     return table.sort_values(
         "setting", key=lambda names: names.map(ranks), kind="stable", ignore_index=True
