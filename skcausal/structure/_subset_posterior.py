@@ -54,8 +54,8 @@ class SubsetPosterior:
     def sample(self, n_graphs: int, generator: torch.Generator) -> torch.Tensor:
         """Draw graphs from the posterior.
 
-        The last variable of an order is drawn first, then its parents among the others, then the
-        last one of those.
+        Orders are drawn from their end: the last variable first, then the last of the others. The
+        parents of each variable are then drawn among those before it, one candidate at a time.
 
         Parameters
         ----------
@@ -69,30 +69,35 @@ class SubsetPosterior:
         adjacency : bool tensor of shape (n_tasks, n_graphs, n_variables, n_variables)
             True for i -> j.
         """
+        d, tables = self.scores.shape[1], subset_tables(self.scores.shape[1], self.scores.device)
+        subset = self._sample_predecessors(n_graphs, generator)
+        for b, sums in reversed(list(enumerate(_partial_subset_sums(self.scores)))):
+            without = subset & ~(1 << b)
+            log_odds = _pick(sums, subset) - _pick(sums, without)
+            uniform = torch.rand(
+                subset.shape, generator=generator, dtype=log_odds.dtype, device=subset.device
+            )
+            # Sets without b have log-odds of 0, and both choices are the same.
+            subset = torch.where(uniform < torch.sigmoid(log_odds), subset, without)
+        return tables.members[torch.arange(d, device=subset.device), subset].mT
+
+    def _sample_predecessors(self, n_graphs, generator):
+        """Codes (n_tasks, n_graphs, n_variables) of the variables before each one in an order."""
         n_tasks, d, _ = self.scores.shape
         tables = subset_tables(d, self.scores.device)
-        task = torch.arange(n_tasks, device=self.scores.device)[:, None]
-        remaining = torch.full((n_tasks, n_graphs), 2**d - 1, device=self.scores.device)
-        adjacency = remaining.new_zeros(n_tasks, n_graphs, d, d, dtype=torch.bool)
-        graph = torch.arange(n_graphs, device=self.scores.device)[None].expand_as(remaining)
-        subsets = torch.arange(self.scores.shape[-1], device=self.scores.device)
+        bits = 1 << torch.arange(d, device=self.scores.device)
+        everyone = torch.arange(d, device=self.scores.device)
+        remaining = torch.full((n_tasks, n_graphs, 1), 2**d - 1, device=self.scores.device)
+        predecessors = remaining.new_zeros(n_tasks, n_graphs, d)
         for _ in range(d):
-            weights = [
-                self._log_weight_of_last(task, remaining, j, tables.compressed[j]) for j in range(d)
-            ]
-            last = _draw(torch.stack(weights, dim=-1), generator)
-            remaining = remaining & ~(1 << last)
-            available = tables.compressed[last, remaining]
-            fits = (subsets & ~available[..., None]) == 0
-            parents = _draw(self.scores[task, last].masked_fill(~fits, -torch.inf), generator)
-            adjacency[task, graph, :, last] = tables.members[last, parents]
-        return adjacency
-
-    def _log_weight_of_last(self, task, remaining, j, compressed):
-        """Log weight (n_tasks, n_graphs) of orders of the remaining variables that end with j."""
-        before = remaining & ~(1 << j)
-        weight = self.forward[task, before] + self.allowed[task, j, compressed[before]]
-        return torch.where((remaining >> j) & 1 == 1, weight, -torch.inf)
+            before = remaining & ~bits
+            code = tables.compressed[everyone, before]
+            ends = self.forward.gather(1, before.flatten(1)).view_as(before)
+            weight = ends + _pick(self.allowed, code)
+            last = _draw(torch.where(before == remaining, -torch.inf, weight), generator)[..., None]
+            predecessors.scatter_(-1, last, code.gather(-1, last))
+            remaining = before.gather(-1, last)
+        return predecessors
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,14 +163,33 @@ def subset_posterior(scores: torch.Tensor) -> SubsetPosterior:
 
 def _log_subset_sums(scores, *, supersets):
     """Log-sum over all subsets (or supersets) of each subset, along the last axis."""
-    n = scores.shape[-1].bit_length() - 1
-    for b in range(n):
-        halves = scores.unflatten(-1, (2 ** (n - 1 - b), 2, 2**b))
-        without, with_b = halves.unbind(dim=-2)
-        both = torch.logaddexp(without, with_b)
-        pair = (both, with_b) if supersets else (without, both)
-        scores = torch.stack(pair, dim=-2).flatten(-3)
+    for b in range(scores.shape[-1].bit_length() - 1):
+        scores = _sum_over_bit(scores, b, supersets=supersets)
     return scores
+
+
+def _partial_subset_sums(scores):
+    """Return a list: entry b has log-sums over the subsets that differ in the first b bits only."""
+    sums = [scores]
+    for b in range(scores.shape[-1].bit_length() - 2):
+        sums.append(_sum_over_bit(sums[-1], b, supersets=False))
+    return sums[: scores.shape[-1].bit_length() - 1]
+
+
+def _sum_over_bit(scores, b, *, supersets):
+    """Add to each subset with bit b what the one without it has, or the other way round."""
+    n = scores.shape[-1].bit_length() - 1
+    without, with_b = scores.unflatten(-1, (2 ** (n - 1 - b), 2, 2**b)).unbind(dim=-2)
+    both = torch.logaddexp(without, with_b)
+    pair = (both, with_b) if supersets else (without, both)
+    return torch.stack(pair, dim=-2).flatten(-3)
+
+
+def _pick(table, code):
+    """Entries (n_tasks, n_graphs, n_variables) of a table (n_tasks, n_variables, n_subsets)."""
+    _, d, n_subsets = table.shape
+    index = code + n_subsets * torch.arange(d, device=code.device)
+    return table.flatten(1).gather(1, index.flatten(1)).view_as(code)
 
 
 def _forward(allowed, tables):
