@@ -92,6 +92,10 @@ class Histories:
             self.rows_per_design,
         )
 
+    def to(self, dtype: torch.dtype) -> Histories:
+        """Return the histories in another precision."""
+        return Histories(self.X.to(dtype), self.mask, self.regime, self.rows_per_design)
+
     @property
     def n_variables(self) -> int:
         """Number of variables."""

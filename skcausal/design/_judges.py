@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 
 from skcausal.design._histories import Histories
 from skcausal.design._posterior_systems import PosteriorSystems, draw_acyclic_graphs, draw_systems
+from skcausal.simulators import GeneNetworkPrior, LinearPrior
+from skcausal.structure import ExactGraphPosterior
 from skcausal.structure._exact_posterior import exact_posterior
 from skcausal.structure._free_sums import FreeSums
 from skcausal.structure._graph_network import PairGraphNetwork
 from skcausal.structure._graph_training import canonical_inputs
+from skcausal.structure._graph_weights import load_shipped
 from skcausal.structure._parent_set_scores import LinearGaussianModel
+
+# Variables of which an exact posterior takes less than a tenth of a second.
+MOST_EXACT = 12
 
 # Bounds the memory.
 _PAIRS_AT_ONCE = 2**16
@@ -22,6 +28,10 @@ _SUBSETS_AT_ONCE = 2**19
 
 class Judge(Protocol):
     """A posterior over the graphs of a batch of systems, given their histories."""
+
+    @property
+    def separates_values(self) -> bool:
+        """Whether rows of different values of the targets are to be experiments of their own."""
 
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
         """Return the probabilities (n_systems, n_variables, n_variables) of edges i -> j."""
@@ -40,9 +50,14 @@ class ExactJudge:
     ----------
     model : LinearGaussianModel
         The prior. If it has intercepts, it is about standardised variables.
+    dtype : torch.dtype, default=torch.float64
+        Precision of the determinants. float32 is quicker, and enough for some hundred rows.
     """
 
     model: LinearGaussianModel
+    dtype: torch.dtype = torch.float64
+
+    separates_values = False  # which rows belong together does not matter
 
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
         """Return the probabilities (n_systems, n_variables, n_variables), in float64."""
@@ -70,13 +85,15 @@ class ExactJudge:
 
     def _sums(self, histories) -> tuple[FreeSums, torch.Tensor | None, torch.Tensor | None]:
         """Sums in the units of the model, with what was subtracted and divided by."""
-        histories = Histories(
-            histories.X.double(), histories.mask, histories.regime, histories.rows_per_design
-        )
+        in_double = histories.to(torch.float64)
         if not self.model.intercept:
-            return histories.sums(), None, None
-        standardized, centre, scale = histories.standardized()
-        return standardized.sums(), centre, scale
+            return self._cast(in_double.sums()), None, None
+        standardized, centre, scale = in_double.standardized()
+        return self._cast(standardized.sums()), centre, scale
+
+    def _cast(self, sums):
+        """Round sums to the precision of the determinants."""
+        return FreeSums(*(x.to(self.dtype) for x in (sums.n_rows, sums.total, sums.products)))
 
     def _at_once(self, histories):
         """Number of systems that fit into memory together."""
@@ -95,10 +112,14 @@ class NetworkJudge:
     model : LinearGaussianModel
         Prior of weights and noise, given the graph. If it has intercepts, it is about standardised
         variables.
+    separates_values : bool, default=True
+        Whether rows whose targets were set to different values are experiments of their own to the
+        network. Histories that are simulated are made in this way.
     """
 
     network: PairGraphNetwork
     model: LinearGaussianModel
+    separates_values: bool = True
 
     @torch.no_grad()
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
@@ -127,3 +148,39 @@ class NetworkJudge:
         standardized, centre, scale = histories.standardized()
         systems = draw_systems(standardized.sums(), graphs, self.model, generator)
         return probabilities, systems.in_units(centre, scale)
+
+
+# Weights and noise, given the graph, of standardised variables of which nothing is known.
+STANDARDIZED = ExactGraphPosterior()._model()
+
+
+def judge_of_prior(prior, n_variables: int, *, dtype: torch.dtype = torch.float64) -> Judge:
+    """Return the posterior that fits systems of a prior best.
+
+    Parameters
+    ----------
+    prior : LinearPrior or GeneNetworkPrior
+        Distribution of the systems.
+    n_variables : int
+        Number of variables.
+    dtype : torch.dtype, default=torch.float64
+        Precision of an exact posterior.
+
+    Returns
+    -------
+    judge : ExactJudge or NetworkJudge
+        The exact posterior of up to 12 variables, where there is one for the prior; a shipped
+        network else.
+    """
+    if isinstance(prior, GeneNetworkPrior):
+        return NetworkJudge(load_shipped("gene-network")[0], STANDARDIZED)
+    try:
+        model = ExactGraphPosterior.from_prior(replace(prior, n_variables=n_variables))._model()
+    except (TypeError, ValueError):
+        return NetworkJudge(load_shipped("linear")[0], STANDARDIZED)
+    if n_variables <= MOST_EXACT:
+        return ExactJudge(model, dtype)
+    is_dense = replace(prior, n_variables=n_variables) == LinearPrior.preset(
+        "caasl", n_variables=n_variables
+    )
+    return NetworkJudge(load_shipped("caasl" if is_dense else "linear")[0], model)

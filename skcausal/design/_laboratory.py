@@ -87,31 +87,40 @@ class Laboratory:
         histories : Histories
             Experiments so far, and this one.
         """
-        outcomes = self.outcomes(designs[:, None], step)[:, 0]
+        outcomes = self._observe(self.systems, designs, step)
         mask = designs.targets[:, None].expand(outcomes.shape)
         return histories.add(outcomes, mask)
 
     def outcomes(self, designs: Designs, step: int) -> torch.Tensor:
-        """Observe rows (n_systems, n_candidates, rows_per_design, n_variables) of several designs.
+        """Observe what several designs would bring about, all with the same noise.
 
         Parameters
         ----------
         designs : Designs
-            Designs (n_systems, n_candidates, n_variables). The noise differs between candidates,
-            and that of the first is the noise of :meth:`perform`.
+            Designs (n_systems, n_candidates, n_variables).
         step : int
-            Number of the experiment.
+            Number of the experiment; determines the noise.
 
         Returns
         -------
-        X : tensor
+        X : tensor of shape (n_systems, n_candidates, rows_per_design, n_variables)
             The rows.
         """
-        seed = self.seed * _STEPS + 1 + step
-        values = designs.values[:, :, None] if self.has_values else None
+        n_systems, n_candidates, _ = designs.targets.shape
+        each = torch.arange(n_systems).repeat_interleave(n_candidates)
+        flat = Designs(designs.targets.flatten(0, 1), designs.values.flatten(0, 1))
+        return self._observe(self.systems[each], flat, step).unflatten(0, (n_systems, -1))
+
+    def _observe(self, systems, designs, step):
+        """Rows (n_systems, rows_per_design, n_variables) under one design for each system."""
+        values = designs.values[:, None] if self.has_values else None
         kind = self.kind or (None if self.has_values else "knock_out")
-        X = self.systems.sample(
-            self.rows_per_design, designs.targets[:, :, None], values, kind=kind, random_state=seed
+        X = systems.sample(
+            self.rows_per_design,
+            designs.targets[:, None],
+            values,
+            kind=kind,
+            random_state=self.seed * _STEPS + 1 + step,
         )
         return self._measured(X)
 

@@ -105,7 +105,7 @@ def uncertain_half(
         A random half of the variables, drawn one by one in proportion to the entropy of the edges
         that they are part of.
     """
-    weight = _entropy_of_edges(probabilities)
+    weight = entropy_of_edges(probabilities)
     noise = -torch.log(-torch.log(_uniform(weight, generator).clamp(1e-9, 1 - 1e-7)))
     key = torch.where(space.allowed, torch.log(weight.clamp(min=1e-12)) + noise, -torch.inf)
     size = space.half()[1]
@@ -115,12 +115,12 @@ def uncertain_half(
 
 def _by_uncertainty(probabilities, space):
     """Rank of every variable, 0 for the least certain."""
-    entropy = torch.where(space.allowed, _entropy_of_edges(probabilities), -torch.inf)
+    entropy = torch.where(space.allowed, entropy_of_edges(probabilities), -torch.inf)
     return (-entropy).argsort(dim=-1).argsort(dim=-1)
 
 
-def _entropy_of_edges(probabilities):
-    """Sum (n_systems, n_variables) of the entropies of the edges from and to each variable."""
+def entropy_of_edges(probabilities):
+    """Return sums (n_systems, n_variables) of the entropies of the edges from and to each variable."""
     p = probabilities.clamp(1e-9, 1 - 1e-9)
     entropy = -(p * p.log() + (1 - p) * (1 - p).log())
     entropy = entropy - torch.diag_embed(entropy.diagonal(dim1=-2, dim2=-1))

@@ -1,0 +1,175 @@
+"""Ways to choose the next experiment, for batches of histories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from skcausal.design import _rules
+from skcausal.design._design_space import DesignSpace
+from skcausal.design._histories import Designs, Histories
+from skcausal.design._judges import Judge
+from skcausal.design._labelled_states import position_of
+from skcausal.design._lookahead import expected_utility
+from skcausal.design._rules import RULES, balanced_half
+from skcausal.design._scorer_inputs import ScorerInputs
+from skcausal.design._scorer_network import DesignScorer
+
+# Histories whose draws from the posterior are held in memory together.
+_HISTORIES_AT_ONCE = 64
+
+
+class Strategy(Protocol):
+    """Chooses experiments."""
+
+    def propose(
+        self, histories: Histories, space: DesignSpace, generator: torch.Generator
+    ) -> Designs:
+        """Return a design (n_systems, n_variables) of the space for each history."""
+
+    def choose(
+        self, histories: Histories, candidates: Designs, space: DesignSpace, generator
+    ) -> torch.Tensor:
+        """Return the index (n_systems,) of one of the candidates (n_systems, n, n_variables)."""
+
+
+@dataclass(frozen=True)
+class RuleStrategy:
+    """A rule that looks at how often each variable was a target, at most.
+
+    Among given candidates it takes one at random; rules that balance take one of those with the
+    least frequent targets.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`RULES`.
+    """
+
+    name: str
+
+    def propose(self, histories, space, generator):
+        """Follow the rule."""
+        return RULES[self.name](histories.n_targeted(), space, generator)
+
+    def choose(self, histories, candidates, space, generator):
+        """Choose a candidate."""
+        key = torch.rand(candidates.targets.shape[:2], generator=generator).to(histories.X)
+        if self.name in ("balanced_half", "single_cycle"):
+            n_targets = candidates.targets.sum(dim=-1)
+            waited = (candidates.targets * histories.n_targeted()[:, None]).sum(dim=-1)
+            key = key - 2.0 * waited / n_targets.clamp(min=1)
+        return key.argmax(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class UncertaintyStrategy:
+    """Intervene where the posterior is least certain about the edges.
+
+    Parameters
+    ----------
+    judge : Judge
+        The posterior.
+    single : bool
+        One variable at a time; otherwise a random half, in which uncertain variables are more
+        probable.
+    """
+
+    judge: Judge
+    single: bool
+
+    def propose(self, histories, space, generator):
+        """Follow the rule."""
+        rule = _rules.uncertain_single if self.single else _rules.uncertain_half
+        probabilities = self.judge.edge_probabilities(histories).to(histories.X)
+        return rule(histories, probabilities, space, generator)
+
+    def choose(self, histories, candidates, space, generator):
+        """Choose the candidate whose targets are least certain on average."""
+        entropy = _rules.entropy_of_edges(self.judge.edge_probabilities(histories))
+        total = (candidates.targets * entropy[:, None]).sum(dim=-1)
+        return (total / candidates.targets.sum(dim=-1).clamp(min=1)).argmax(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class LookaheadStrategy:
+    """The candidate that is expected to teach most, one step ahead.
+
+    Parameters
+    ----------
+    judge : Judge
+        The posterior.
+    utility : {"edges", "information"}
+        What is maximised, see :func:`expected_utility`.
+    n_candidates : int
+        Number of candidates, all of them halves of the variables.
+    n_draws, n_outcomes : int
+        Numbers of systems drawn from the posterior, and of those that outcomes are simulated from.
+    """
+
+    judge: Judge
+    utility: str = "edges"
+    n_candidates: int = 24
+    n_draws: int = 128
+    n_outcomes: int = 32
+
+    def propose(self, histories, space, generator):
+        """Draw candidates and return the best ones."""
+        candidates = draw_candidates(histories, space, self.n_candidates, generator)
+        return candidates.take(self.choose(histories, candidates, space, generator))
+
+    def choose(self, histories, candidates, space, generator):
+        """Choose the best candidate."""
+        best = []
+        for first in range(0, len(histories), _HISTORIES_AT_ONCE):
+            some = slice(first, first + _HISTORIES_AT_ONCE)
+            systems = self.judge.draw(histories[some], self.n_draws, generator)
+            utility = expected_utility(
+                systems,
+                candidates[some],
+                n_outcomes=self.n_outcomes,
+                rows_per_design=histories.rows_per_design,
+                utility=self.utility,
+                generator=generator,
+            )
+            best.append(utility.argmax(dim=1))
+        return torch.cat(best)
+
+
+@dataclass(frozen=True, eq=False)
+class DistilledStrategy:
+    """The candidate of the highest score.
+
+    Parameters
+    ----------
+    scorer : DesignScorer
+        The network.
+    n_candidates : int
+        Number of candidates, all of them halves of the variables.
+    """
+
+    scorer: DesignScorer
+    n_candidates: int = 64
+
+    def propose(self, histories, space, generator):
+        """Draw candidates and return the best ones."""
+        candidates = draw_candidates(histories, space, self.n_candidates, generator)
+        return candidates.take(self.choose(histories, candidates, space, generator))
+
+    @torch.no_grad()
+    def choose(self, histories, candidates, space, generator):
+        """Choose the best candidate."""
+        inputs = ScorerInputs.from_histories(histories)
+        position = position_of(candidates, space, inputs.signs)
+        scores = self.scorer.score(self.scorer(inputs), candidates.targets, position)
+        return scores.argmax(dim=1)
+
+
+def draw_candidates(
+    histories: Histories, space: DesignSpace, n_candidates: int, generator: torch.Generator
+) -> Designs:
+    """Draw candidates (n_systems, n_candidates, n_variables): halves, less frequent targets first."""
+    count = histories.n_targeted()[:, None].expand(-1, n_candidates, -1)
+    return balanced_half(count, space, generator)
