@@ -12,6 +12,7 @@ _SUBMODULES = (
     "base",
     "compose",
     "datasets",
+    "design",
     "effects",
     "graphs",
     "interventions",
@@ -26,6 +27,7 @@ _SUBMODULES = (
     "weights",
 )
 _NAMES = {
+    "ActiveDesigner": "design",
     "AdditiveShift": "prediction",
     "AmortizedGraphPosterior": "structure",
     "BootstrapEnsemble": "structure",
@@ -41,6 +43,7 @@ _NAMES = {
     "GenerativeInterventionModel": "perturbation",
     "IGSP": "structure",
     "IgnoreInterventions": "compose",
+    "InterventionDesignEnv": "design",
     "InterventionRidge": "prediction",
     "KnownGraph": "structure",
     "LeaveInterventionsOut": "model_selection",

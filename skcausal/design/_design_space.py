@@ -54,7 +54,8 @@ class DesignSpace:
         """Return the two numbers of targets, one apart at most, next to half of the variables."""
         n = int(self.allowed.sum())
         largest = min(self.most, n)
-        return tuple(min(max(k, self.fewest), largest) for k in (n // 2, n - n // 2))
+        smaller, larger = (min(max(k, self.fewest), largest) for k in (n // 2, n - n // 2))
+        return smaller, larger
 
     def at_ends(self, targets: torch.Tensor, upper: torch.Tensor) -> Designs:
         """Set targets to the ends of their ranges, the upper one where `upper` is True."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from sklearn.utils.parallel import Parallel, delayed
@@ -12,6 +13,8 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from skcausal.design._labelled_states import (
+    DEFAULT_LAW,
+    EpisodeLaw,
     LabelledStates,
     join_states,
     label_episodes,
@@ -24,13 +27,120 @@ from skcausal.nn import load_checkpoint, save_checkpoint, train, warmup_cosine
 from skcausal.nn._clipping import clip_gradients
 from skcausal.nn._stream_training import train_on_stream
 from skcausal.simulators._task_stream import draw_systems
-from skcausal.structure._graph_experiments import EXPERIMENTS, draw_experiment
+from skcausal.structure._graph_experiments import draw_experiment
 
 _PAIRS_PER_BATCH = 3600
 _STATES_PER_BATCH = 128
 # Weight of the cross-entropy of edges beside the error of scores of unit variance.
 _EDGE_WEIGHT = 0.5
 _HELD_OUT = 10  # one batch of episodes in so many
+
+
+def distil(
+    scorer: DesignScorer,
+    priors: Sequence,
+    shares: Sequence[float],
+    teacher_of: Callable[[int], Teacher],
+    *,
+    edge_priors: Sequence | None = None,
+    edge_shares: Sequence[float] | None = None,
+    n_edge_steps: int = 5000,
+    n_batches: int = 60,
+    n_candidates: int = 32,
+    n_epochs: int = 40,
+    law: EpisodeLaw = DEFAULT_LAW,
+    seed: int,
+    folder: str | os.PathLike[str] | None = None,
+    fingerprint: str = "",
+    n_jobs: int | None = None,
+    verbose: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Train a scorer: on edges, on what the teacher says, and on that in its own states.
+
+    Parameters
+    ----------
+    scorer : DesignScorer
+        The network, trained in place.
+    priors : sequence of TaskPrior
+        Distributions of the systems.
+    shares : sequence of float
+        How often each of them is drawn from.
+    teacher_of : callable
+        ``teacher_of(n_variables)`` returns what judges the candidates.
+    edge_priors, edge_shares : default=None
+        Distributions of the systems to learn edges from. Default: the same.
+    n_edge_steps : int, default=5000
+        Number of batches of systems to learn edges from.
+    n_batches : int, default=60
+        Number of batches of up to 24 episodes, in each of two rounds. In the first, episodes follow
+        the teacher or random candidates, in the second the scorer.
+    n_candidates : int, default=32
+        Number of designs that are judged in every state.
+    n_epochs : int, default=40
+        Number of passes over the states, in each round.
+    law : EpisodeLaw
+        Numbers of rows and steps of the episodes.
+    seed : int
+        Determines everything.
+    folder : str or path-like, default=None
+        Where everything is written as it goes. A training that was interrupted goes on from there,
+        bit-identically.
+    fingerprint : str, default=""
+        Identifies the training in these files.
+    n_jobs : int, default=None
+        Number of processes that judge designs.
+    verbose : bool, default=False
+        Show progress.
+
+    Returns
+    -------
+    history : dict of str to Tensor
+        That of :func:`fit_scorer`, both rounds one after the other.
+    """
+    common: dict[str, Any] = {"fingerprint": fingerprint, "verbose": verbose}
+    train_on_edges(
+        scorer,
+        priors if edge_priors is None else edge_priors,
+        shares if edge_shares is None else edge_shares,
+        n_steps=n_edge_steps,
+        seed=seed,
+        checkpoint=_inside(folder, "edges.safetensors"),
+        **common,
+    )
+    parts: list[LabelledStates] = []
+    histories = []
+    for round_, learning_rate in enumerate((1e-3, 7e-4)):
+        parts += gather_labels(
+            priors,
+            shares,
+            teacher_of,
+            n_batches=n_batches,
+            first=round_ * n_batches,
+            n_candidates=n_candidates,
+            student=scorer if round_ else None,
+            law=law,
+            seed=seed,
+            folder=folder,
+            n_jobs=n_jobs,
+            **common,
+        )
+        histories.append(
+            fit_scorer(
+                scorer,
+                parts,
+                n_epochs=n_epochs,
+                seed=seed + round_,
+                learning_rate=learning_rate,
+                checkpoint=_inside(folder, f"scores-{round_}.safetensors"),
+                **common,
+            )
+        )
+    return {name: torch.cat([h[name] for h in histories]) for name in histories[0]}
+
+
+def _inside(folder, name):
+    """Path of a file in the folder, if there is one."""
+    return None if folder is None else Path(folder) / name
 
 
 def train_on_edges(
@@ -69,7 +179,6 @@ def train_on_edges(
     history : dict of str to Tensor
         The cross-entropy, in nats per ordered pair, over the training.
     """
-    assert "sequential" in EXPERIMENTS
 
     def draw(position, _):
         systems, rng = draw_systems(
@@ -112,6 +221,7 @@ def gather_labels(
     first: int,
     n_candidates: int,
     student: DesignScorer | None,
+    law: EpisodeLaw,
     seed: int,
     folder: str | os.PathLike[str] | None = None,
     fingerprint: str = "",
@@ -122,7 +232,7 @@ def gather_labels(
 
     Parameters
     ----------
-    priors, shares, teacher_of, n_candidates, student, seed
+    priors, shares, teacher_of, n_candidates, student, law, seed
         As those of :func:`label_episodes`.
     n_batches : int
         Number of batches of episodes.
@@ -159,6 +269,7 @@ def gather_labels(
             teacher_of,
             n_candidates=n_candidates,
             student=student,
+            law=law,
             seed=seed,
             position=position,
         )
@@ -274,7 +385,7 @@ def distillation_loss(module: nn.Module, states: LabelledStates, spread: float):
         See :func:`fit_scorer`.
     """
     function = module(states.inputs)
-    scorer = getattr(module, "module", module)
+    scorer: Any = getattr(module, "module", module)  # not what wraps it for several processes
     scores = scorer.score(function, states.targets, states.position)
     error = _centred(scores) - _centred(states.utility) / spread
     scores_term = error.square().mean()
@@ -293,7 +404,7 @@ def _by_size(parts):
 
 
 def _spread(groups):
-    """Standard deviation of utilities within states."""
+    """Return the standard deviation of utilities within states."""
     squares = torch.cat([_centred(group.utility).square().flatten() for group in groups])
     return float(squares.mean().sqrt().clamp(min=1e-6))
 

@@ -1,4 +1,4 @@
-"""The design of experiments as a decision process: in a batch, and as an environment of gymnasium."""
+"""Design of experiments as a decision process: in a batch, and as a gymnasium environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from skcausal.design._histories import Designs, Histories
 from skcausal.design._judges import Judge
 from skcausal.design._laboratory import Laboratory
 from skcausal.design._rewards import REWARDS, SCORES
-from skcausal.simulators import Systems
 from skcausal.simulators._parameters import check_choice, check_count
 
 
@@ -168,7 +167,7 @@ def fixed_size(prior) -> int:
     if not isinstance(n_variables, Integral):
         raise ValueError(
             "prior must be a distribution over systems with a fixed number of variables, such as "
-            f"LinearPrior(10); found n_variables={n_variables!r}. Use one environment for each size."
+            f"LinearPrior(10); found n_variables={n_variables!r}."
         )
     return int(n_variables)
 
@@ -337,15 +336,10 @@ class InterventionDesignEnv(gymnasium.Env):
     def _laboratory(self, seed):
         """Draw a system."""
         systems = self.prior.sample(1, random_state=seed)
-        if not isinstance(systems, Systems):
-            raise TypeError(
-                "prior must be a distribution over systems that can be intervened on, such as "
-                f"LinearPrior(10); found {self.prior!r}."
-            )
         return Laboratory(systems, self.n_initial, self.rows_per_design, self.kind)
 
     def _observation(self):
-        """Padded rows, and which of them were observed."""
+        """All rows, with those to come, and which have been observed."""
         cells = cells_of(self._episodes.histories)[0].numpy()
         rows = np.zeros(self.observation_space["rows"].shape, dtype=np.float32)
         rows[: len(cells)] = cells

@@ -84,12 +84,20 @@ class Histories:
         histories : Histories
             All rows.
         """
-        new = torch.full((X.shape[1],), self.n_regimes, device=self.regime.device)
+        # Rows without intervention in any system go to those that were there at the beginning.
+        number = self.n_regimes if mask.any() else 0
+        new = torch.full((X.shape[1],), number, device=self.regime.device)
         return Histories(
             torch.cat([self.X, X], dim=1),
             torch.cat([self.mask, mask], dim=1),
             torch.cat([self.regime, new]),
             self.rows_per_design,
+        )
+
+    def until(self, n_rows: int) -> Histories:
+        """Return the first rows."""
+        return Histories(
+            self.X[:, :n_rows], self.mask[:, :n_rows], self.regime[:n_rows], self.rows_per_design
         )
 
     def to(self, dtype: torch.dtype) -> Histories:

@@ -1,19 +1,28 @@
-"""Posteriors over the graphs of batches of experiments: they judge designs and help to make them."""
+"""Posteriors over the graphs of batches of experiments, which judge designs."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
+from sklearn.utils import check_random_state
 
+from skcausal.design._bootstrap_judge import BootstrapJudge
 from skcausal.design._histories import Histories
 from skcausal.design._posterior_systems import PosteriorSystems, draw_acyclic_graphs, draw_systems
+from skcausal.nn import resolve_dtype
 from skcausal.simulators import GeneNetworkPrior, LinearPrior
-from skcausal.structure import ExactGraphPosterior
+from skcausal.structure import (
+    GIES,
+    AmortizedGraphPosterior,
+    BootstrapEnsemble,
+    ExactGraphPosterior,
+)
 from skcausal.structure._exact_posterior import exact_posterior
 from skcausal.structure._free_sums import FreeSums
-from skcausal.structure._graph_network import PairGraphNetwork
+from skcausal.structure._graph_network import GraphNetwork
 from skcausal.structure._graph_training import canonical_inputs
 from skcausal.structure._graph_weights import load_shipped
 from skcausal.structure._parent_set_scores import LinearGaussianModel
@@ -79,12 +88,12 @@ class ExactJudge:
         posterior = exact_posterior(sums, self.model)
         graphs = posterior.sample(n_draws, generator)
         systems = draw_systems(sums, graphs, self.model, generator)
-        if centre is not None:
+        if centre is not None and scale is not None:
             systems = systems.in_units(centre, scale)
         return posterior.edge_probabilities, systems
 
     def _sums(self, histories) -> tuple[FreeSums, torch.Tensor | None, torch.Tensor | None]:
-        """Sums in the units of the model, with what was subtracted and divided by."""
+        """Return sums in the units of the model, with what was subtracted and divided by."""
         in_double = histories.to(torch.float64)
         if not self.model.intercept:
             return self._cast(in_double.sums()), None, None
@@ -96,7 +105,7 @@ class ExactJudge:
         return FreeSums(*(x.to(self.dtype) for x in (sums.n_rows, sums.total, sums.products)))
 
     def _at_once(self, histories):
-        """Number of systems that fit into memory together."""
+        """Return the number of systems that fit into memory together."""
         d = histories.n_variables
         return max(1, _SUBSETS_AT_ONCE // (d * 2 ** (d - 1)))
 
@@ -108,7 +117,7 @@ class NetworkJudge:
     Parameters
     ----------
     network : PairGraphNetwork
-        The network.
+        The network; it reads moments, no rows.
     model : LinearGaussianModel
         Prior of weights and noise, given the graph. If it has intercepts, it is about standardised
         variables.
@@ -117,15 +126,15 @@ class NetworkJudge:
         network. Histories that are simulated are made in this way.
     """
 
-    network: PairGraphNetwork
+    network: GraphNetwork
     model: LinearGaussianModel
     separates_values: bool = True
 
     @torch.no_grad()
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
         """Return the probabilities (n_systems, n_variables, n_variables)."""
-        like = self.network.head.weight
-        moments, _, scale = histories.moments().to(like).standardize()
+        dtype = next(self.network.parameters()).dtype
+        moments, _, scale = histories.moments().to(dtype).standardize()
         at_once = max(1, _PAIRS_AT_ONCE // histories.n_variables**2)
         parts = []
         for first in range(0, len(histories), at_once):
@@ -184,3 +193,62 @@ def judge_of_prior(prior, n_variables: int, *, dtype: torch.dtype = torch.float6
         "caasl", n_variables=n_variables
     )
     return NetworkJudge(load_shipped("caasl" if is_dense else "linear")[0], model)
+
+
+def judge_of(posterior, prior, n_variables: int) -> Judge:
+    """Turn an estimator of a posterior into what judges batches of experiments.
+
+    Parameters
+    ----------
+    posterior : ExactGraphPosterior, AmortizedGraphPosterior, BootstrapEnsemble or None
+        The estimator; it need not be fitted. None: what fits the prior best.
+    prior : LinearPrior, GeneNetworkPrior or None
+        Distribution of the systems. None: nothing is known of them but that standardised variables
+        have weights and noise of size about one.
+    n_variables : int
+        Number of variables.
+
+    Returns
+    -------
+    judge : Judge
+        The judge.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the estimator cannot judge.
+    """
+    if isinstance(posterior, ExactGraphPosterior):
+        return ExactJudge(posterior._model(), resolve_dtype(posterior.dtype))
+    if isinstance(posterior, AmortizedGraphPosterior):
+        return _network_judge(posterior, prior, n_variables)
+    if isinstance(posterior, BootstrapEnsemble):
+        if not isinstance(posterior.estimator, GIES):
+            raise ValueError(
+                "posterior can be a BootstrapEnsemble of GIES only, found one of "
+                f"{posterior.estimator!r}."
+            )
+        seed = int(check_random_state(posterior.random_state).randint(2**31 - 1))
+        return BootstrapJudge(n_bootstraps=int(posterior.n_bootstrap), seed=seed)
+    if posterior is not None:
+        raise TypeError(
+            "posterior must be an ExactGraphPosterior, an AmortizedGraphPosterior, a "
+            f"BootstrapEnsemble of GIES or None, found {posterior!r}."
+        )
+    if prior is not None:
+        return judge_of_prior(prior, n_variables)
+    if n_variables <= MOST_EXACT:
+        return ExactJudge(STANDARDIZED)
+    return NetworkJudge(load_shipped("linear")[0], STANDARDIZED, separates_values=False)
+
+
+def _network_judge(posterior, prior, n_variables):
+    """Judge by the weights that an amortized posterior would start from."""
+    architecture, network, card = posterior._find_weights()
+    if architecture != "pairs":
+        raise ValueError("posterior must have architecture='pairs' to judge designs.")
+    model = STANDARDIZED
+    with suppress(TypeError, ValueError):
+        sized = replace(prior, n_variables=n_variables)
+        model = ExactGraphPosterior.from_prior(sized)._model()
+    return NetworkJudge(network, model, card.get("experiments") == "sequential")

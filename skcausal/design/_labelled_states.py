@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from skcausal.design._design_space import DesignSpace
-from skcausal.design._histories import Designs, Histories
+from skcausal.design._histories import Designs
 from skcausal.design._laboratory import Laboratory
 from skcausal.design._rules import balanced_half
 from skcausal.design._scorer_inputs import ScorerInputs
@@ -66,6 +67,29 @@ class LabelledStates:
         return cls(inputs, *(tensors[name] for name in _LABELS))
 
 
+class EpisodeLaw(NamedTuple):
+    """Numbers of rows and steps that most of the episodes of a training have.
+
+    Some begin with fewer or more rows, are twice as long, or yield up to five rows a design.
+
+    Parameters
+    ----------
+    n_initial : int
+        Number of observational rows.
+    budget : int
+        Number of experiments.
+    rows_per_design : int
+        Number of rows of an experiment.
+    """
+
+    n_initial: int = 50
+    budget: int = 10
+    rows_per_design: int = 1
+
+
+DEFAULT_LAW = EpisodeLaw()
+
+
 def join_states(parts: Sequence[LabelledStates]) -> LabelledStates:
     """Join states of the same number of variables and candidates, of any number of rows."""
     n_rows = max(part.inputs.Z.shape[1] for part in parts)
@@ -107,6 +131,7 @@ def label_episodes(
     *,
     n_candidates: int,
     student: DesignScorer | None,
+    law: EpisodeLaw,
     seed: int,
     position: int,
 ) -> LabelledStates:
@@ -125,6 +150,8 @@ def label_episodes(
     student : DesignScorer or None
         The network whose states are labelled. None: the episodes follow the teacher, or a random
         candidate, in turn.
+    law : EpisodeLaw
+        Numbers of rows and steps.
     seed, position : int
         Determine the episodes.
 
@@ -136,9 +163,10 @@ def label_episodes(
     systems, rng = draw_systems(
         priors, shares, seed, position, batch_size=lambda d: max(4, min(_EPISODES, 4000 // d**2))
     )
-    n_steps = int(rng.choice([10, 20], p=[0.85, 0.15]))
-    n_initial = 50 if rng.random() < 0.75 else round(math.exp(rng.uniform(math.log(20), 5.0)))
-    rows_per_design = 1 if rng.random() < 0.8 else int(rng.integers(2, 6))
+    n_steps = law.budget * int(rng.choice([1, 2], p=[0.85, 0.15]))
+    few_to_many = round(math.exp(rng.uniform(math.log(20), 5.0)))
+    n_initial = law.n_initial if rng.random() < 0.75 else few_to_many
+    rows_per_design = law.rows_per_design if rng.random() < 0.8 else int(rng.integers(2, 6))
     laboratory = Laboratory(systems, n_initial, rows_per_design, seed=position)
     space, teacher = laboratory.space(), teacher_of(laboratory.n_variables)
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))

@@ -71,7 +71,7 @@ def expected_utility(
 
 def _utility_of_one(systems, designs, noise, utility):
     """Utilities (n_candidates,) in a batch of one system."""
-    n_outcomes, n_rows, d = noise.shape[1:]
+    n_outcomes = noise.shape[1]
     sources = PosteriorSystems(
         *(
             tensor[:, :n_outcomes]

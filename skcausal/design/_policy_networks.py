@@ -221,9 +221,7 @@ class DesignPolicy(nn.Module):
             log_density = log_density + log_density_of_values
         return actions, log_density.sum(dim=-1)
 
-    def most_likely(
-        self, rows: torch.Tensor, observed: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def most_likely(self, rows: torch.Tensor, observed: torch.Tensor | None = None) -> torch.Tensor:
         """Return the actions (n_histories, n_choices * n_variables) at the modes before the tanh.
 
         Parameters

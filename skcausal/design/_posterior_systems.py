@@ -115,8 +115,8 @@ def draw_systems(
 
     Notes
     -----
-    With the ridge r = s / v, where v is the prior variance of the weights, the noise variance s of a
-    variable with N free rows is InverseGamma(a + N / 2, b + R / 2), R being the residual of the
+    With the ridge r = s / v, where v is the prior variance of the weights, the noise variance s of
+    a variable with N free rows is InverseGamma(a + N / 2, b + R / 2), R being the residual of the
     ridge regression on its parents, and the weights are normal. In r, s is that of the regression
     on all other variables: the draws are exact only as far as the data outweigh the prior.
     """

@@ -137,7 +137,8 @@ def negative_distance(probabilities: torch.Tensor, adjacency: torch.Tensor) -> t
     """
     given = _given_to_truth(probabilities, adjacency)
     both_right = given * given.mT
-    first, second = torch.triu_indices(*given.shape[-2:], offset=1, device=given.device)
+    d = given.shape[-1]
+    first, second = torch.triu_indices(d, d, offset=1, device=given.device)
     return (both_right[..., first, second] - 1.0).sum(dim=-1)
 
 

@@ -106,7 +106,7 @@ class ScorerInputs:
 
 
 def _canonical_signs(Z, mask):
-    """Signs (n_systems, n_variables) that make it irrelevant with which one a variable was recorded.
+    """Signs (n_systems, n_variables) that make those in which variables were recorded irrelevant.
 
     Those of the first eigenvector of the second moments; set values are positive on the whole.
     """

@@ -108,9 +108,8 @@ class DesignScorer(nn.Module):
         """
         with_units = self.sizes["n_features"] == N_FEATURES_WITH_UNITS
         features, correlation = pair_features(inputs, with_units=with_units)
-        if not self.sizes["n_messages"]:
-            correlation = None
-        heads = self.head(self.encoder(features, correlation))
+        along = correlation if self.sizes["n_messages"] else None
+        heads = self.head(self.encoder(features, along))
         edge, quadratic, hidden = heads.split([1, 3, heads.shape[-1] - 4], dim=-1)
         return ScoreFunction(quadratic, hidden, edge[..., 0].mT)
 

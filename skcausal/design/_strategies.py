@@ -8,11 +8,16 @@ from typing import Protocol
 import torch
 
 from skcausal.design import _rules
+from skcausal.design._bootstrap_judge import BootstrapJudge
 from skcausal.design._design_space import DesignSpace
+from skcausal.design._diffcbed import diffcbed_designs
+from skcausal.design._env import cells_of, designs_of
+from skcausal.design._finite_samples import ss_finite_designs
 from skcausal.design._histories import Designs, Histories
 from skcausal.design._judges import Judge
 from skcausal.design._labelled_states import position_of
 from skcausal.design._lookahead import expected_utility
+from skcausal.design._policy_networks import DesignPolicy
 from skcausal.design._rules import RULES, balanced_half
 from skcausal.design._scorer_inputs import ScorerInputs
 from skcausal.design._scorer_network import DesignScorer
@@ -170,6 +175,71 @@ class DistilledStrategy:
 def draw_candidates(
     histories: Histories, space: DesignSpace, n_candidates: int, generator: torch.Generator
 ) -> Designs:
-    """Draw candidates (n_systems, n_candidates, n_variables): halves, less frequent targets first."""
+    """Draw candidates (n_systems, n_candidates, n_variables), all of them balanced halves."""
     count = histories.n_targeted()[:, None].expand(-1, n_candidates, -1)
     return balanced_half(count, space, generator)
+
+
+@dataclass(frozen=True, eq=False)
+class BootstrapStrategy:
+    """A published method that takes bootstrapped graphs for draws from the posterior.
+
+    Parameters
+    ----------
+    method : {"diffcbed", "ss_finite"}
+        Which one, see :func:`diffcbed_designs` and :func:`ss_finite_designs`.
+    judge : BootstrapJudge
+        The bootstrap.
+    """
+
+    method: str
+    judge: BootstrapJudge = BootstrapJudge()
+
+    def propose(self, histories, space, generator):
+        """Optimise the expected information."""
+        systems = self.judge.draw(histories, self.judge.n_bootstraps, generator)
+        design = {"diffcbed": diffcbed_designs, "ss_finite": ss_finite_designs}[self.method]
+        return design(
+            systems, space, rows_per_design=histories.rows_per_design, generator=generator
+        )
+
+    def choose(self, histories, candidates, space, generator):
+        """Choose the candidate that is closest to the proposal."""
+        return _closest(self.propose(histories, space, generator), candidates)
+
+
+def _closest(designs, candidates):
+    """Index (n_systems,) of the candidate with the fewest targets that differ."""
+    return (candidates.targets != designs.targets[:, None]).sum(dim=-1).argmin(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyStrategy:
+    """What a policy trained by reinforcement learning does.
+
+    Parameters
+    ----------
+    policy : DesignPolicy
+        The policy.
+    sample : bool, default=True
+        Whether to draw its actions, as published, rather than to take the most likely ones.
+    """
+
+    policy: DesignPolicy
+    sample: bool = True
+
+    @torch.no_grad()
+    def propose(self, histories, space, generator):
+        """Follow the policy."""
+        cells = cells_of(histories.to(torch.float32))
+        if self.sample:
+            actions = self.policy.sample(cells, generator=generator)[0]
+        else:
+            actions = self.policy.most_likely(cells)
+        actions = actions.to(histories.X)
+        priority = actions[..., : histories.n_variables]
+        return space.repaired(designs_of(actions, space), priority)
+
+    def choose(self, histories, candidates, space, generator):
+        """Choose the candidate that is closest to the action."""
+        return _closest(self.propose(histories, space, generator), candidates)
