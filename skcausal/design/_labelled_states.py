@@ -164,8 +164,9 @@ def label_episodes(
         priors, shares, seed, position, batch_size=lambda d: max(4, min(_EPISODES, 4000 // d**2))
     )
     n_steps = law.budget * int(rng.choice([1, 2], p=[0.85, 0.15]))
-    few_to_many = round(math.exp(rng.uniform(math.log(20), 5.0)))
-    n_initial = law.n_initial if rng.random() < 0.75 else few_to_many
+    n_initial = law.n_initial
+    if rng.random() >= 0.75:
+        n_initial = round(math.exp(rng.uniform(math.log(20), 5.0)))
     rows_per_design = law.rows_per_design if rng.random() < 0.8 else int(rng.integers(2, 6))
     laboratory = Laboratory(systems, n_initial, rows_per_design, seed=position)
     space, teacher = laboratory.space(), teacher_of(laboratory.n_variables)

@@ -120,7 +120,7 @@ def _by_uncertainty(probabilities, space):
 
 
 def entropy_of_edges(probabilities):
-    """Return sums (n_systems, n_variables) of the entropies of the edges from and to each variable."""
+    """Return the entropies (n_systems, n_variables) of the edges of each variable, summed up."""
     p = probabilities.clamp(1e-9, 1 - 1e-9)
     entropy = -(p * p.log() + (1 - p) * (1 - p).log())
     entropy = entropy - torch.diag_embed(entropy.diagonal(dim1=-2, dim2=-1))
