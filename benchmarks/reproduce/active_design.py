@@ -199,7 +199,8 @@ def table(name, setting, strategies, judge, judged_by, n_systems, args):
         last = [r for r in rows if r["designer"] == designer and r["score"] == "edges"][-1]
         print(
             f"{name:20s} {judged_by:8s} {designer:22s} S {last['mean']:7.2f} "
-            f"gain {last['gain']:+.3f} [{last['gain_low']:+.3f}, {last['gain_high']:+.3f}] {last['ms_per_design']:.2f} ms",
+            f"gain {last['gain']:+.3f} [{last['gain_low']:+.3f}, {last['gain_high']:+.3f}] "
+            f"{last['ms_per_design']:.2f} ms",
             flush=True,
         )
     return rows
@@ -264,8 +265,9 @@ def published(args, only):
 
 def distilled(args, name):
     """The first of the given policies, or the shipped one."""
-    if args.policies and name == "caasl":
-        return load(args.policies[0])
+    given = args.policies if name == "caasl" else args.gene_policies
+    if given:
+        return load(given[0])
     return DistilledStrategy(load_shipped(name)[0], 96)
 
 
@@ -405,6 +407,7 @@ def main():
     parser.add_argument("--systems", type=int, default=1000)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--policies", nargs="*", default=[], help="files of distilled policies")
+    parser.add_argument("--gene-policies", nargs="*", default=[], help="the same for genes")
     parser.add_argument("--redq", nargs="*", default=[], help="files of policies of redq")
     parser.add_argument("--redq-variables", type=int, default=5)
     parser.add_argument("--redq-edges", type=float, default=1.0)

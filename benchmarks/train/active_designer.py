@@ -84,7 +84,7 @@ RECIPES = {
         n_edge_steps=5000,
         n_batches=60,
         n_candidates=32,
-        n_epochs=40,
+        n_epochs=6,
     ),
     "gene-network": Recipe(
         edge_priors=GENES,
@@ -93,7 +93,7 @@ RECIPES = {
         n_edge_steps=400,
         n_batches=30,
         n_candidates=16,
-        n_epochs=30,
+        n_epochs=6,
     ),
 }
 
@@ -145,6 +145,7 @@ def describe(name, path):
     recipe = RECIPES[name]
     n_numbers = sum(p.numel() for p in scorer.parameters())
     systems = "\n".join(f"  - {share:.0%}: `{prior_text(prior)}`" for share, prior in recipe.priors)
+    explained = 1 - card["unexplained"]
     return f"""# Policy of ActiveDesigner: {name}
 
 What it does: score designs of the next experiment from the data so far.
@@ -154,23 +155,24 @@ What it does: score designs of the next experiment from the data so far.
 
 - edges of systems of the same kind, from {recipe.n_edge_steps:,} batches of simulated experiments;
 - {2 * recipe.n_batches} batches of up to 24 episodes of ten experiments (20 in 15 % of the batches)
-  after 50 observational rows (20 to 150 in a quarter), one row each (two to five in a fifth), on
-  systems drawn from:
+  after 50 observational rows (20 to 150 in a quarter), one row each (two to five in a fifth),
+  on systems drawn from:
 {systems}
-- {recipe.n_candidates} designs were judged in every state, each on half of the variables: {TEACHERS[name]}.
-  The first half of the episodes followed these judgements or random designs, the second the
-  policy itself;
-- objective: squared error of judgements, centred within states, and cross-entropy of edges; AdamW,
-  {recipe.n_epochs} passes in each round; one batch of episodes in ten was held out;
+- {recipe.n_candidates} designs were judged in every state, each on half of the variables:
+  {TEACHERS[name]}.
+  The first half of the episodes followed these judgements or random designs, the second half
+  the policy itself;
+- objective: squared error of judgements, centred within states, and cross-entropy of edges;
+  AdamW, {recipe.n_epochs} passes in each round; one batch of episodes in ten was held out;
 - {card["minutes"]:.0f} minutes of one thread of a CPU, seed {card["seed"]}, torch {card["torch"]}.
 
 The command is `benchmarks/train/active_designer.py {name}`.
 
 ## Figures
 
-Of the variance of judgements within held-out states, {1 - card["unexplained"]:.0%} is explained; most of the
-rest is noise of the judgements. `benchmarks/reproduce/active_design.py` compares the policy with
-rules, lookahead and published methods.
+Of the variance of judgements within held-out states, {explained:.0%} is explained; most of the rest
+is noise of the judgements. `benchmarks/reproduce/active_design.py` compares the policy with rules,
+lookahead and published methods.
 
 ## Limits
 
@@ -181,8 +183,14 @@ Licence: that of the package. No data but simulated ones were used.
 
 
 TEACHERS = {
-    "caasl": "one step of lookahead with 128 systems drawn from the posterior, which is\n  exact up to 12 variables and the network `graph-posterior-caasl` beyond",
-    "gene-network": "two simulated outcomes each of the network itself, judged by\n  `graph-posterior-gene-network`",
+    "caasl": (
+        "one step of lookahead with 128 systems drawn from the posterior, which is exact\n"
+        "  up to 12 variables and the network `graph-posterior-caasl` beyond"
+    ),
+    "gene-network": (
+        "two simulated outcomes each of the gene network itself, judged by\n"
+        "  `graph-posterior-gene-network`"
+    ),
 }
 LIMITS = {
     "caasl": (

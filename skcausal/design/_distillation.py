@@ -47,7 +47,7 @@ def distil(
     n_edge_steps: int = 5000,
     n_batches: int = 60,
     n_candidates: int = 32,
-    n_epochs: int = 40,
+    n_epochs: int = 6,
     law: EpisodeLaw = DEFAULT_LAW,
     seed: int,
     folder: str | os.PathLike[str] | None = None,
@@ -76,7 +76,7 @@ def distil(
         the teacher or random candidates, in the second the scorer.
     n_candidates : int, default=32
         Number of designs that are judged in every state.
-    n_epochs : int, default=40
+    n_epochs : int, default=6
         Number of passes over the states, in each round.
     law : EpisodeLaw
         Numbers of rows and steps of the episodes.

@@ -13,7 +13,7 @@ import torch
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._histories import Designs
 from skcausal.design._laboratory import Laboratory
-from skcausal.design._rules import balanced_half
+from skcausal.design._rules import draw_candidates
 from skcausal.design._scorer_inputs import ScorerInputs
 from skcausal.design._scorer_network import DesignScorer
 from skcausal.design._teachers import Teacher
@@ -174,8 +174,7 @@ def label_episodes(
     histories = laboratory.start()
     states = []
     for step in range(n_steps):
-        count = histories.n_targeted()[:, None].expand(-1, n_candidates, -1)
-        candidates = balanced_half(count, space, generator)
+        candidates = draw_candidates(histories.n_targeted(), n_candidates, space, generator)
         utility, edges = teacher(laboratory, histories, candidates, step, generator)
         inputs = ScorerInputs.from_histories(histories)
         where = position_of(candidates, space, inputs.signs)

@@ -40,17 +40,54 @@ def balanced_half(n_targeted, space, generator) -> Designs:
     smaller, larger = space.half()
     coin = torch.rand((*n_targeted.shape[:-1], 1), generator=generator).to(n_targeted)
     size = torch.where(coin < 0.5, smaller, larger)
+    return _at_random_ends(_waiting_longest(n_targeted, size, space, generator), space, generator)
+
+
+def draw_candidates(
+    n_targeted: torch.Tensor, n_candidates: int, space: DesignSpace, generator: torch.Generator
+) -> Designs:
+    """Draw designs to choose from.
+
+    Parameters
+    ----------
+    n_targeted : tensor of shape (n_systems, n_variables)
+        Number of designs that each variable was a target of.
+    n_candidates : int
+        Number of designs for each system.
+    space : DesignSpace
+        The designs to choose from.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    designs : Designs
+        Balanced halves (n_systems, n_candidates, n_variables). Where a target can be set to one
+        value only, as in knock-outs, every other has a random number of targets.
+    """
+    count = n_targeted[:, None].expand(-1, n_candidates, -1)
+    designs = balanced_half(count, space, generator)
+    if bool((space.high > space.low).any()):
+        return designs
+    largest = min(space.most, int(space.allowed.sum()))
+    smallest = max(space.fewest, 1)
+    size = torch.randint(smallest, largest + 1, (*count.shape[:2], 1), generator=generator)
+    targets = _waiting_longest(count, size, space, generator)
+    other = torch.arange(n_candidates)[:, None] % 2 == 1
+    targets = torch.where(other, targets, designs.targets)
+    return space.at_ends(targets, torch.ones_like(targets))
+
+
+def _waiting_longest(n_targeted, size, space, generator):
+    """Targets (..., n_variables): so many variables, those first that were targets least often."""
     waiting = torch.where(space.allowed, n_targeted, torch.inf)
     order = (waiting + _uniform(n_targeted, generator)).argsort(dim=-1).argsort(dim=-1)
-    targets = (order < size) & space.allowed
-    return _at_random_ends(targets, space, generator)
+    return (order < size.to(order.device)) & space.allowed
 
 
 def single_cycle(n_targeted, space, generator) -> Designs:
     """One variable at a time, one that was a target least often, to an end of its range."""
-    waiting = torch.where(space.allowed, n_targeted, torch.inf)
-    order = (waiting + _uniform(n_targeted, generator)).argsort(dim=-1).argsort(dim=-1)
-    targets = (order == 0) & space.allowed
+    targets = _waiting_longest(n_targeted, torch.ones(()), space, generator)
     return _within(space, targets, _at_random_ends(targets, space, generator), generator)
 
 

@@ -18,7 +18,7 @@ from skcausal.design._judges import Judge
 from skcausal.design._labelled_states import position_of
 from skcausal.design._lookahead import expected_utility
 from skcausal.design._policy_networks import DesignPolicy
-from skcausal.design._rules import RULES, balanced_half
+from skcausal.design._rules import RULES, draw_candidates
 from skcausal.design._scorer_inputs import ScorerInputs
 from skcausal.design._scorer_network import DesignScorer
 
@@ -122,7 +122,7 @@ class LookaheadStrategy:
 
     def propose(self, histories, space, generator):
         """Draw candidates and return the best ones."""
-        candidates = draw_candidates(histories, space, self.n_candidates, generator)
+        candidates = draw_candidates(histories.n_targeted(), self.n_candidates, space, generator)
         return candidates.take(self.choose(histories, candidates, space, generator))
 
     def choose(self, histories, candidates, space, generator):
@@ -160,7 +160,7 @@ class DistilledStrategy:
 
     def propose(self, histories, space, generator):
         """Draw candidates and return the best ones."""
-        candidates = draw_candidates(histories, space, self.n_candidates, generator)
+        candidates = draw_candidates(histories.n_targeted(), self.n_candidates, space, generator)
         return candidates.take(self.choose(histories, candidates, space, generator))
 
     @torch.no_grad()
@@ -170,14 +170,6 @@ class DistilledStrategy:
         position = position_of(candidates, space, inputs.signs)
         scores = self.scorer.score(self.scorer(inputs), candidates.targets, position)
         return scores.argmax(dim=1)
-
-
-def draw_candidates(
-    histories: Histories, space: DesignSpace, n_candidates: int, generator: torch.Generator
-) -> Designs:
-    """Draw candidates (n_systems, n_candidates, n_variables), all of them balanced halves."""
-    count = histories.n_targeted()[:, None].expand(-1, n_candidates, -1)
-    return balanced_half(count, space, generator)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
-"""Displays, in scikit-learn's style, of graphs, targets, representations, effects and doses."""
+"""Displays, in scikit-learn's style, of graphs, designs, targets, representations and effects."""
 
+from skcausal.plotting._design_curve_display import DesignCurveDisplay
 from skcausal.plotting._dose_response_display import DoseResponseDisplay
 from skcausal.plotting._edge_probability_display import EdgeProbabilityDisplay
 from skcausal.plotting._effect_display import EffectDisplay
@@ -11,6 +12,7 @@ from skcausal.plotting._representation_display import RepresentationDisplay
 from skcausal.plotting._target_probability_display import TargetProbabilityDisplay
 
 __all__ = [
+    "DesignCurveDisplay",
     "DoseResponseDisplay",
     "EdgeProbabilityDisplay",
     "EffectDisplay",
