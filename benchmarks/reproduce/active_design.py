@@ -208,7 +208,7 @@ def table(name, setting, strategies, judge, judged_by, n_systems, args):
 
 def load(path):
     """A distilled policy from a file."""
-    return DistilledStrategy(POLICY_FILES.load(path, "distilled")[0], 96)
+    return DistilledStrategy(POLICY_FILES.load(path, "distilled")[0])
 
 
 def rules(*names):
@@ -268,7 +268,7 @@ def distilled(args, name):
     given = args.policies if name == "caasl" else args.gene_policies
     if given:
         return load(given[0])
-    return DistilledStrategy(load_shipped(name)[0], 96)
+    return DistilledStrategy(load_shipped(name)[0])
 
 
 def small(args, only):

@@ -113,7 +113,7 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
     rows_per_design : int, default=1
         Number of rows that an experiment yields.
     n_candidates : int, default=24
-        Number of designs to choose from; a network scores four times as many.
+        Number of designs to choose from; a network scores ten times as many.
     n_draws, n_outcomes : int, default=128, 32
         Numbers of systems drawn from the posterior, and of those that outcomes are simulated from.
     n_replays : int, default=1
@@ -480,7 +480,7 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
             network = self._weights_of_fit[1]
             if name == "redq":
                 return PolicyStrategy(network)
-            return DistilledStrategy(network, 4 * self.n_candidates)
+            return DistilledStrategy(network, 10 * self.n_candidates)
         judge = judge_of(self.posterior, self.prior, n_variables)
         if name == "lookahead":
             return LookaheadStrategy(

@@ -156,7 +156,7 @@ class DistilledStrategy:
     """
 
     scorer: DesignScorer
-    n_candidates: int = 64
+    n_candidates: int = 240
 
     def propose(self, histories, space, generator):
         """Draw candidates and return the best ones."""
