@@ -3,11 +3,11 @@
 Tables, each of which can be run on its own:
 
 - linear: dense linear systems (LinearPrior.preset("caasl")) of ten variables, 50 observational rows
-  and ten experiments of one row each, judged by the exact posterior; every designer, policies of
-  three training seeds (--policies), and yoked controls, which get the designs that were made for
-  another system;
+  and ten experiments of one row each, judged by the exact posterior; policy, lookahead, rules, and
+  yoked controls, which get the designs that were made for another system;
+- seeds: the same for policies of several training seeds (--policies);
 - published: the same with fewer systems, for DiffCBED and SS-Finite, which take seconds a system,
-  also judged by bootstrapped GIES, which trained no designer;
+  and other slow ones; also judged by bootstrapped GIES, which trained no designer;
 - small: five variables with one edge each, judged exactly;
 - shifts: other graphs, weights, noise and interventions than in training, other numbers of steps
   and rows;
@@ -80,7 +80,7 @@ class Setting:
 
 
 class Yoked:
-    """Designs that were made for other systems."""
+    """The designs that another designer, which ran before, made for other systems."""
 
     def __init__(self, strategy):
         self.strategy = strategy
@@ -125,18 +125,20 @@ GENES = {
 }
 
 
-def run(strategy, laboratory, setting, judge):
+def run(strategy, laboratory, setting, judge, done):
     """Scores by name (n_systems, n_checkpoints), and probabilities with graphs at the end."""
     parts, pairs, seconds = [], [], 0.0
     for first in range(0, len(laboratory), AT_ONCE):
         some = laboratory[first : first + AT_ONCE]
         generator = torch.Generator().manual_seed(first + laboratory.seed)
         started = time.perf_counter()
-        inner = strategy.strategy if isinstance(strategy, Yoked) else strategy
-        histories, designs = run_episodes(inner, some, setting.budget, generator)
         if isinstance(strategy, Yoked):
-            moved = [Designs(d.targets.roll(1, 0), d.values.roll(1, 0)) for d in designs]
+            made = done[id(strategy.strategy), first]
+            moved = [Designs(d.targets.roll(1, 0), d.values.roll(1, 0)) for d in made]
             histories, _ = run_episodes(Fixed(moved), some, setting.budget, generator)
+        else:
+            histories, designs = run_episodes(strategy, some, setting.budget, generator)
+            done[id(strategy), first] = designs
         seconds += time.perf_counter() - started
         adjacency = some.systems.adjacency
         values = {}
@@ -168,10 +170,10 @@ def calibration_error(probabilities, edges):
 def table(name, setting, strategies, judge, judged_by, n_systems, args):
     """Rows of all strategies on one setting."""
     laboratory = setting.laboratory(n_systems, args.first_seed)
-    rows, base = [], None
+    rows, base, done = [], None, {}
     ordered = {REFERENCE: strategies[REFERENCE], **strategies}
     for designer, strategy in ordered.items():
-        scores, pairs, seconds = run(strategy, laboratory, setting, judge)
+        scores, pairs, seconds = run(strategy, laboratory, setting, judge, done)
         base = scores if base is None else base
         for score, values in scores.items():
             for k, n in enumerate(setting.checkpoints):
@@ -216,23 +218,28 @@ def rules(*names):
 
 
 def linear(args, only):
-    """Every designer on the published linear systems."""
-    setting = Setting(dense(), checkpoints=(0, 2, 5, 10))
+    """Policy, lookahead and rules on the published linear systems."""
+    setting = Setting(dense(), checkpoints=(5, 10))
     judge = judge_of_prior(setting.prior, 10)
-    lookahead = LookaheadStrategy(judge)
+    lookahead, policy = LookaheadStrategy(judge), distilled(args, "caasl")
     strategies = {
         **rules(*RULES),
-        "uncertain_single": UncertaintyStrategy(judge, single=True),
-        "uncertain_half": UncertaintyStrategy(judge, single=False),
+        "distilled": policy,
+        "distilled, yoked": Yoked(policy),
         "lookahead": lookahead,
-        "lookahead, information": LookaheadStrategy(judge, "information"),
-        "lookahead, network": LookaheadStrategy(network_judge(setting.prior)),
         "lookahead, yoked": Yoked(lookahead),
+        "lookahead, network": LookaheadStrategy(network_judge(setting.prior)),
     }
+    return table("linear", setting, pick(strategies, only), judge, "exact", args.systems, args)
+
+
+def seeds(args, only):
+    """Policies of several training seeds."""
+    setting = Setting(dense(), checkpoints=(10,))
+    judge = judge_of_prior(setting.prior, 10)
+    strategies = rules("observational", "random", "balanced_half")
     for k, path in enumerate(args.policies):
-        strategies[f"distilled, seed {k}"] = load(path)
-    if args.policies:
-        strategies["distilled, yoked"] = Yoked(load(args.policies[0]))
+        strategies[f"distilled, training seed {k}"] = load(path)
     return table("linear", setting, pick(strategies, only), judge, "exact", args.systems, args)
 
 
@@ -250,7 +257,10 @@ def published(args, only):
         **rules("random", "random_extreme", "balanced_half"),
         "diffcbed": BootstrapStrategy("diffcbed"),
         "ss_finite": BootstrapStrategy("ss_finite"),
+        "uncertain_single": UncertaintyStrategy(exact, single=True),
+        "uncertain_half": UncertaintyStrategy(exact, single=False),
         "lookahead": LookaheadStrategy(exact),
+        "lookahead, information": LookaheadStrategy(exact, "information"),
         "distilled": distilled(args, "caasl"),
     }
     strategies = pick(strategies, only)
@@ -298,7 +308,7 @@ def shifts(args, only):
             look = strategies.pop("lookahead")
             few = pick({"balanced_half": strategies["balanced_half"], "lookahead": look}, only)
             if len(few) > 1:
-                rows += table(name, setting, few, judge, "exact", 300, args)[6:]
+                rows += table(name, setting, few, judge, "exact", 300, args)[len(SCORES) - 1 :]
         rows += table(name, setting, pick(strategies, only), judge, "exact", args.systems, args)
     return rows
 
@@ -390,6 +400,7 @@ def pick(strategies, only):
 
 TABLES = {
     "linear": linear,
+    "seeds": seeds,
     "published": published,
     "small": small,
     "shifts": shifts,
