@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcausal.base import InterventionMixin
 from skcausal.compose import IgnoreInterventions, TransformedVariables
 from skcausal.datasets import make_linear_scm
+from skcausal.design import ActiveDesigner
 from skcausal.effects import CFRRegressor
 from skcausal.interventions import check_interventions
 from skcausal.perturbation import (
@@ -83,6 +84,12 @@ EFFECT_ESTIMATORS = [
         n_ensemble=2,
         random_state=0,
     )
+]
+# One design for all rows of X together is what these predict.
+DESIGN_ESTIMATORS = [
+    ActiveDesigner(
+        budget=2, n_initial=4, n_candidates=4, n_draws=8, n_outcomes=3, random_state=0
+    ),
 ]
 
 

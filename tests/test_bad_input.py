@@ -11,10 +11,11 @@ from sklearn.base import clone
 from skcausal.base import InterventionPredictor
 from skcausal.perturbation._base import PerturbationPredictor
 from skcausal.structure import GES, PC, KnownGraph
-from tests.conftest import ESTIMATORS, N_VARIABLES, name_of
+from tests.conftest import DESIGN_ESTIMATORS, ESTIMATORS, N_VARIABLES, name_of
 
 PREDICTORS = [e for e in ESTIMATORS if isinstance(e, InterventionPredictor)]
 all_predictors = pytest.mark.parametrize("estimator", PREDICTORS, ids=name_of)
+with_designers = pytest.mark.parametrize("estimator", PREDICTORS + DESIGN_ESTIMATORS, ids=name_of)
 
 # A search that never ends on bad numbers counts as a failure.
 pytestmark = pytest.mark.timeout(30)
@@ -123,7 +124,7 @@ def check_numbers_or_need(estimator, X, mask, need):
         check_numbers(estimator, X, mask)
 
 
-@all_predictors
+@with_designers
 @pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
 @pytest.mark.parametrize("name", REFUSED)
 def test_fit_refuses(estimator, name, masked):
@@ -196,7 +197,7 @@ BAD_MASKS = {
 }
 
 
-@all_predictors
+@with_designers
 @pytest.mark.parametrize("method", ["fit", "predict", "score"])
 @pytest.mark.parametrize("name", BAD_MASKS)
 def test_bad_masks_are_refused(fitted, data, method, name):
@@ -216,7 +217,7 @@ BAD_REGIMES = {
 }
 
 
-@all_predictors
+@with_designers
 @pytest.mark.parametrize("name", BAD_REGIMES)
 def test_bad_regimes_are_refused(estimator, data, name):
     spoil, message = BAD_REGIMES[name]
@@ -238,7 +239,7 @@ BAD_QUERIES = {
 }
 
 
-@all_predictors
+@with_designers
 @pytest.mark.parametrize("method", ["predict", "score"])
 @pytest.mark.parametrize("name", BAD_QUERIES)
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")

@@ -33,6 +33,19 @@ def test_import_leaves_slow_libraries_alone(statement):
     assert not loaded & HEAVY
 
 
+def test_designs_leave_what_they_do_not_use_alone():
+    """Designers compute with torch, but neither draw nor call causal-learn."""
+    loaded = modules_after("import skcausal.design")
+    assert "torch" in loaded
+    assert not loaded & {"causallearn", "matplotlib"}
+
+
+def test_public_names_of_designs_are_found_without_torch():
+    """The package knows its names before it imports what they need."""
+    loaded = modules_after("import skcausal; assert 'design' in dir(skcausal)")
+    assert "torch" not in loaded
+
+
 def test_heavy_modules_are_seen():
     """The check above does notice an import that it is meant to catch."""
     assert "matplotlib" in modules_after("import matplotlib")

@@ -70,6 +70,8 @@ class BootstrapJudge:
     model: LinearGaussianModel | None = None
     n_jobs: int | None = None
 
+    separates_values = False  # which rows belong together does not matter
+
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
         """Return the share (n_systems, n_variables, n_variables) of samples, in float64."""
         return self.graphs(histories).double().mean(dim=1)
@@ -132,7 +134,7 @@ def _graphs_of_one(X, mask, n_bootstraps, seed):
 
 
 def _strata(mask):
-    """Lists of rows to resample among each other; see the notes of :class:`BootstrapJudge`."""
+    """Return lists of rows to resample among each other, see :class:`BootstrapJudge`."""
     regime = unique_regimes(mask)[1]
     size = np.bincount(regime)
     strata = [np.flatnonzero(regime == r) for r in np.flatnonzero(size > 1)]

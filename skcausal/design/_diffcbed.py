@@ -215,14 +215,14 @@ def _ascend(systems, space, sizes, schedule, generator):
 
 
 def _finalists(logits, heat, space, generator):
-    """Sets of targets (n_restarts, 1 + 16, d) of the policies, the most probable ones first."""
+    """Return sets of targets (n_restarts, 1 + 16, d) of the policies, the likeliest first."""
     mode = space.repaired(Designs(logits > 0.0, torch.zeros_like(logits)), logits).targets
     drawn = _relaxed_targets(logits, _FINALISTS, heat, space, generator)
     return torch.cat([mode[:, None].to(drawn), drawn], dim=1)
 
 
 def _relaxed_targets(logits, n_masks, heat, space, generator):
-    """Sets of targets (n_restarts, n_masks, d): 0 or 1, with the gradient of the relaxation."""
+    """Draw targets (n_restarts, n_masks, d): 0 or 1, with the gradient of the relaxation."""
     uniform = torch.rand(
         (len(logits), n_masks, logits.shape[-1]), generator=generator, device=logits.device
     ).clamp(1e-6, 1.0 - 1e-6)

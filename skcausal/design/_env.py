@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._histories import Designs, Histories
-from skcausal.design._judges import Judge
+from skcausal.design._judges import Judge, judge_of
 from skcausal.design._laboratory import Laboratory
 from skcausal.design._rewards import REWARDS, SCORES
 from skcausal.simulators._parameters import check_choice, check_count
@@ -183,8 +183,10 @@ class InterventionDesignEnv(gymnasium.Env):
     ----------
     prior : TaskPrior
         Distribution over systems, of one number of variables.
-    judge : Judge
-        The posterior.
+    posterior : estimator of a posterior or None, default=None
+        An ExactGraphPosterior, an AmortizedGraphPosterior or a BootstrapEnsemble of GIES, which
+        need not be fitted. Default: the exact posterior of the prior, if there is one and there are
+        no more than 12 variables; a shipped network otherwise.
     budget : int, default=10
         Number of experiments in an episode.
     n_initial : int, default=50
@@ -221,12 +223,10 @@ class InterventionDesignEnv(gymnasium.Env):
 
     Examples
     --------
-    >>> from skcausal.design._env import InterventionDesignEnv
-    >>> from skcausal.design._judges import ExactJudge
+    >>> from skcausal.design import InterventionDesignEnv
     >>> from skcausal.simulators import LinearPrior
-    >>> from skcausal.structure._parent_set_scores import LinearGaussianModel
-    >>> judge = ExactJudge(LinearGaussianModel(0.3, 1.0, 1.0, 0.2, True))
-    >>> env = InterventionDesignEnv(LinearPrior(4), judge, budget=5)
+    >>> prior = LinearPrior.preset("caasl", n_variables=4, edges_per_variable=1.0)
+    >>> env = InterventionDesignEnv(prior, budget=5)
     >>> observation, info = env.reset(seed=0)
     >>> observation["rows"].shape, int(observation["observed"].sum())
     ((55, 4, 2), 50)
@@ -240,7 +240,7 @@ class InterventionDesignEnv(gymnasium.Env):
     def __init__(
         self,
         prior,
-        judge: Judge,
+        posterior=None,
         *,
         budget: int = 10,
         n_initial: int = 50,
@@ -254,7 +254,8 @@ class InterventionDesignEnv(gymnasium.Env):
         check_count("rows_per_design", rows_per_design)
         check_choice("reward", reward, REWARDS)
         self.prior = prior
-        self.judge = judge
+        self.posterior = posterior
+        self._judge = judge_of(posterior, prior, d)
         self.budget = budget
         self.n_initial = n_initial
         self.rows_per_design = rows_per_design
@@ -290,7 +291,7 @@ class InterventionDesignEnv(gymnasium.Env):
         """
         super().reset(seed=seed)
         laboratory = self._laboratory(int(self.np_random.integers(2**31 - 1)))
-        self._episodes = Episodes.start(laboratory, self.judge, self.reward)
+        self._episodes = Episodes.start(laboratory, self._judge, self.reward)
         return self._observation(), self._info()
 
     def step(self, action):

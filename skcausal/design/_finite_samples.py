@@ -92,7 +92,7 @@ def graph_information(
         after it, given by the densities of the outcome under all draws. Draws with the same graph
         are one graph.
     """
-    n_draws, n_outcomes, n_rows, d = noise.shape
+    n_outcomes = noise.shape[1]
     sources = PosteriorSystems(
         *(
             tensor[0, :, None].expand(-1, n_outcomes, *tensor.shape[2:]).flatten(0, 1)[None]

@@ -134,7 +134,9 @@ class NetworkJudge:
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
         """Return the probabilities (n_systems, n_variables, n_variables)."""
         dtype = next(self.network.parameters()).dtype
-        moments, _, scale = histories.moments().to(dtype).standardize()
+        # Rounded when they are standardised: before that it costs what is far from zero.
+        moments, _, scale = histories.moments().standardize()
+        moments, scale = moments.to(dtype), scale.to(dtype)
         at_once = max(1, _PAIRS_AT_ONCE // histories.n_variables**2)
         parts = []
         for first in range(0, len(histories), at_once):
@@ -200,8 +202,8 @@ def judge_of(posterior, prior, n_variables: int) -> Judge:
 
     Parameters
     ----------
-    posterior : ExactGraphPosterior, AmortizedGraphPosterior, BootstrapEnsemble or None
-        The estimator; it need not be fitted. None: what fits the prior best.
+    posterior : ExactGraphPosterior, AmortizedGraphPosterior, BootstrapEnsemble, Judge or None
+        The estimator, which need not be fitted, or a judge already. None: what fits the prior best.
     prior : LinearPrior, GeneNetworkPrior or None
         Distribution of the systems. None: nothing is known of them but that standardised variables
         have weights and noise of size about one.
@@ -218,6 +220,8 @@ def judge_of(posterior, prior, n_variables: int) -> Judge:
     TypeError, ValueError
         If the estimator cannot judge.
     """
+    if isinstance(posterior, (ExactJudge, NetworkJudge, BootstrapJudge)):
+        return posterior
     if isinstance(posterior, ExactGraphPosterior):
         return ExactJudge(posterior._model(), resolve_dtype(posterior.dtype))
     if isinstance(posterior, AmortizedGraphPosterior):

@@ -53,6 +53,7 @@ def train_redq(
     tau: float = 0.01,
     policy_learning_rate: float = 1e-3,
     critic_learning_rate: float = 3e-5,
+    initial_temperature: float = 1.0,
     target_entropy: float | None = None,
     entropy_decay: float = 1 / 14_000,
     target_distribution: str = "gaussian",
@@ -109,6 +110,8 @@ def train_redq(
         Share by which target critics approach the critics in every update.
     policy_learning_rate, critic_learning_rate : float, default=1e-3, 3e-5
         Learning rates of Adam; that of the temperature is the policy's.
+    initial_temperature : float, default=1.0
+        Weight of the policy's entropy, in units of the reward, at the beginning.
     target_entropy : float, default=None
         Entropy of the policy, in nats, at which the temperature settles. Default: -1 for each
         number that is chosen, or half of the largest for coin flips.
@@ -155,15 +158,17 @@ def train_redq(
     .. [3] Haarnoja et al. (2018). Soft actor-critic algorithms and applications. Sections 4 and 5.
     """
     d = fixed_size(prior)
-    counts = {"budget": budget, "n_envs": n_envs, "n_updates": n_updates, "n_critics": n_critics}
-    counts |= {"n_critic_updates": n_critic_updates, "batch_size": batch_size, "n_subset": n_subset}
+    counts = {"n_iterations": n_iterations, "budget": budget, "n_envs": n_envs}
+    counts |= {"n_updates": n_updates, "n_critic_updates": n_critic_updates}
+    counts |= {"batch_size": batch_size, "n_critics": n_critics, "n_subset": n_subset}
+    check_number("initial_temperature", initial_temperature, 0.0, above=True)
     _check_settings(counts, reward, target_distribution, capacity, discount, tau)
 
     def laboratory_of(iteration):
         systems = prior.sample(n_envs, seed, start=iteration * n_envs, device=device)
         return Laboratory(systems, n_initial, rows_per_design, kind)
 
-    n_choices = 2 if laboratory_of(0).has_values else 1
+    n_choices = 2 if Laboratory(prior.sample(1, seed)).has_values else 1
     sizes = {"n_choices": n_choices, "width": width, "n_layers": n_layers, "n_heads": n_heads}
     sizes |= {"n_hidden": n_hidden}
     initial = torch.Generator().manual_seed(seed)
@@ -177,6 +182,7 @@ def train_redq(
         tau=tau,
         policy_learning_rate=policy_learning_rate,
         critic_learning_rate=critic_learning_rate,
+        initial_temperature=initial_temperature,
     )
     buffer = ReplayBuffer(
         capacity // budget, budget, n_initial, rows_per_design, d, n_choices * d, device
@@ -224,6 +230,8 @@ class REDQ:
         Share by which target critics approach the critics in every update.
     policy_learning_rate, critic_learning_rate : float
         Learning rates of Adam; that of the temperature is the policy's.
+    initial_temperature : float, default=1.0
+        Weight of the policy's entropy at the beginning.
     """
 
     def __init__(
@@ -235,6 +243,7 @@ class REDQ:
         tau: float,
         policy_learning_rate: float,
         critic_learning_rate: float,
+        initial_temperature: float = 1.0,
     ):
         self.policy = policy
         self.critics = list(critics)
@@ -242,7 +251,9 @@ class REDQ:
         self.discount = discount
         self.tau = tau
         device = next(policy.parameters()).device
-        self.log_temperature = torch.zeros((), device=device, requires_grad=True)
+        self.log_temperature = torch.tensor(
+            math.log(initial_temperature), device=device, requires_grad=True
+        )
         self.policy_optimizer = torch.optim.Adam(policy.parameters(), lr=policy_learning_rate)
         self.critic_optimizer = torch.optim.Adam(
             nn.ModuleList(self.critics).parameters(), lr=critic_learning_rate

@@ -22,6 +22,8 @@ from skcausal.design._rules import RULES, draw_candidates
 from skcausal.design._scorer_inputs import ScorerInputs
 from skcausal.design._scorer_network import DesignScorer
 
+_THIRTY_BOOTSTRAPS = BootstrapJudge(n_bootstraps=30)
+
 # Histories whose draws from the posterior are held in memory together.
 _HISTORIES_AT_ONCE = 64
 
@@ -185,7 +187,7 @@ class BootstrapStrategy:
     """
 
     method: str
-    judge: BootstrapJudge = BootstrapJudge()
+    judge: BootstrapJudge = _THIRTY_BOOTSTRAPS
 
     def propose(self, histories, space, generator):
         """Optimise the expected information."""

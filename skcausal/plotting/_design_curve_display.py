@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from skcausal.plotting._palette import CYCLE, GREY, MARKERS
+from skcausal.plotting._palette import CYCLE, MARKERS
 
 _NAMES = {
     "edges": "Expected number of correct entries",
     "log_score": "Log score (nats per ordered pair)",
     "auprc": "Average precision of the edges",
     "f1": "F1 of the edges",
-    "shd": "Expected structural Hamming distance",
+    "shd": "Expected structural Hamming distance (low is good)",
 }
 
 
@@ -107,9 +107,7 @@ class DesignCurveDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         self.zero_line_ = None
         if self.reference is not None:
-            self.zero_line_ = ax.axhline(
-                0.0, color=GREY, linestyle="--", linewidth=1.2, zorder=1, label=self.reference
-            )
+            self.zero_line_ = self._draw_zero_line()
         self.lines_, self.bands_ = {}, {}
         for k, designer in enumerate(self.designers):
             if designer != self.reference:
@@ -147,10 +145,7 @@ class DesignCurveDisplay:
         """
         if score not in evaluation.scores:
             raise ValueError(f"score must be one of {list(evaluation.scores)}; got {score!r}.")
-        if reference is None:
-            table = evaluation.curves()
-        else:
-            table = evaluation.differences(reference)
+        table = evaluation.curves() if reference is None else evaluation.differences(reference)
         table = table[table["score"] == score]
         mean, low, high = (
             table.pivot(index="designer", columns="n_designs", values=column)
@@ -203,6 +198,12 @@ class DesignCurveDisplay:
             zorder=2,
         )
         return line, band
+
+    def _draw_zero_line(self):
+        """Draw the reference, minus itself, in its own colour."""
+        color = CYCLE[self.designers.index(self.reference) % len(CYCLE)]
+        style = {"linestyle": "--", "linewidth": 1.2, "zorder": 1}
+        return self.ax_.axhline(0.0, color=color, label=self.reference, **style)
 
     def _label_axes(self) -> None:
         """Name the axes; experiments are whole."""
