@@ -161,10 +161,10 @@ print(pd.Series(scores).round(3).to_string())
 # later all three are close, random designs included. Networks differ more than designers do, so
 # differences from the rule are taken network by network.
 #
-# Right, proteins. Bands tell how much depends on the cells that happen to be drawn. Lookahead is not
-# ahead of the rules here: there are but six targets to choose from, and what it expects to learn, it
-# expects of a linear model and of interventions that do nothing but set their target, which these
-# reagents are not. The dotted line is the whole data set.
+# Right, proteins. Bands tell how much depends on the cells that happen to be drawn. Lookahead is
+# not ahead of the rules here: there are but six targets to choose from, and what it expects to
+# learn, it expects of a linear model and of interventions that do nothing but set their target,
+# which these reagents are not. The dotted line is the whole data set.
 
 everything = ActiveDesigner().fit(sachs.X, interventions=sachs.interventions)
 limit = edge_average_precision(sachs.adjacency, everything.edge_probabilities_)

@@ -87,9 +87,7 @@ EFFECT_ESTIMATORS = [
 ]
 # One design for all rows of X together is what these predict.
 DESIGN_ESTIMATORS = [
-    ActiveDesigner(
-        budget=2, n_initial=4, n_candidates=4, n_draws=8, n_outcomes=3, random_state=0
-    ),
+    ActiveDesigner(budget=2, n_initial=4, n_candidates=4, n_draws=8, n_outcomes=3, random_state=0),
 ]
 
 

@@ -9,6 +9,9 @@ from skcausal.design._histories import Designs
 from skcausal.design._lookahead import _log_densities
 from skcausal.design._posterior_systems import PosteriorSystems
 
+# Gains in nats up to which a target adds nothing but rounding errors.
+_ROUNDING = 1e-5
+
 
 def ss_finite_designs(
     systems: PosteriorSystems,
@@ -126,7 +129,7 @@ def _add_targets(systems, space, noise):
         candidates = (targets | identity)[waiting]
         values = _information(systems, space, candidates, noise)
         best = values.argmax()
-        if values[best] <= value and int(targets.sum()) >= space.fewest:
+        if values[best] <= value + _ROUNDING and int(targets.sum()) >= space.fewest:
             break
         targets, value = candidates[best], values[best]
     return targets

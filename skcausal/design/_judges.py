@@ -14,6 +14,7 @@ from skcausal.design._histories import Histories
 from skcausal.design._posterior_systems import PosteriorSystems, draw_acyclic_graphs, draw_systems
 from skcausal.nn import resolve_dtype
 from skcausal.simulators import GeneNetworkPrior, LinearPrior
+from skcausal.simulators._parameters import check_count
 from skcausal.structure import (
     GIES,
     AmortizedGraphPosterior,
@@ -227,11 +228,12 @@ def judge_of(posterior, prior, n_variables: int) -> Judge:
     if isinstance(posterior, AmortizedGraphPosterior):
         return _network_judge(posterior, prior, n_variables)
     if isinstance(posterior, BootstrapEnsemble):
-        if not isinstance(posterior.estimator, GIES):
+        if not isinstance(posterior.learner, GIES):
             raise ValueError(
-                "posterior can be a BootstrapEnsemble of GIES only, found one of "
-                f"{posterior.estimator!r}."
+                f"posterior can be a BootstrapEnsemble of GIES only, found one of "
+                f"{posterior.learner!r}."
             )
+        check_count("n_bootstrap", posterior.n_bootstrap)
         seed = int(check_random_state(posterior.random_state).randint(2**31 - 1))
         return BootstrapJudge(n_bootstraps=int(posterior.n_bootstrap), seed=seed)
     if posterior is not None:

@@ -63,14 +63,16 @@ def draw_candidates(
     -------
     designs : Designs
         Balanced halves (n_systems, n_candidates, n_variables). Where a target can be set to one
-        value only, as in knock-outs, every other has a random number of targets.
+        value only, as in knock-outs, every other has a random number of targets, short of all
+        variables.
     """
     count = n_targeted[:, None].expand(-1, n_candidates, -1)
     designs = balanced_half(count, space, generator)
     if bool((space.high > space.low).any()):
         return designs
-    largest = min(space.most, int(space.allowed.sum()))
-    smallest = max(space.fewest, 1)
+    # If nothing is free nothing is learned.
+    largest = min(space.most, int(space.allowed.sum()), max(1, n_targeted.shape[-1] - 1))
+    smallest = min(max(space.fewest, 1), largest)
     size = torch.randint(smallest, largest + 1, (*count.shape[:2], 1), generator=generator)
     targets = _waiting_longest(count, size, space, generator)
     other = torch.arange(n_candidates)[:, None] % 2 == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +58,13 @@ def train_distilled(parameters: dict) -> tuple[str, Any, dict, dict]:
         N_FEATURES if isinstance(prior, GeneNetworkPrior) else N_FEATURES_WITH_UNITS
     )
     law = EpisodeLaw(parameters["n_initial"], parameters["budget"], parameters["rows_per_design"])
-    settings = {"sizes": sizes, "seed": seed, "law": list(law), **given}
+    settings = {
+        "sizes": sizes,
+        "seed": seed,
+        "law": list(law),
+        "posterior": repr(parameters["posterior"]),
+        **given,
+    }
     network = POLICY_FILES.make("distilled", sizes, seed=seed)
     history = distil(
         network,
@@ -120,7 +127,7 @@ def train_policy(parameters: dict) -> tuple[str, Any, dict, dict]:
     prior = LinearPrior.preset("caasl") if parameters["prior"] is None else parameters["prior"]
     seed = seed_of_training(parameters["random_state"], parameters["checkpoint"])
     episodes = {name: parameters[name] for name in ("budget", "n_initial", "rows_per_design")}
-    settings = {"seed": seed, **episodes, **given}
+    settings = {"seed": seed, "posterior": repr(parameters["posterior"]), **episodes, **given}
     checkpoint = parameters["checkpoint"]
     judge = judge_of(parameters["posterior"], prior, fixed_size(prior))
     policy, history = train_redq(
@@ -130,7 +137,7 @@ def train_policy(parameters: dict) -> tuple[str, Any, dict, dict]:
         **episodes,
         **given,
         device=resolve_device(parameters["device"]),
-        checkpoint=checkpoint,
+        checkpoint=None if checkpoint is None else Path(checkpoint) / "redq.safetensors",
         fingerprint=fingerprint_of((prior,), settings),
         verbose=bool(parameters["verbose"]),
     )

@@ -83,7 +83,11 @@ class TestRepaired:
 
     def test_added_targets_are_set_to_the_middle(self):
         space = DesignSpace(
-            torch.ones(2, dtype=torch.bool), torch.tensor([0.0, 2.0]), torch.tensor([1.0, 6.0]), 2, 2
+            torch.ones(2, dtype=torch.bool),
+            torch.tensor([0.0, 2.0]),
+            torch.tensor([1.0, 6.0]),
+            2,
+            2,
         )
         designs = Designs(torch.tensor([[True, False]]), torch.tensor([[5.0, 0.0]]))
         repaired = space.repaired(designs, torch.zeros(1, 2))

@@ -474,7 +474,9 @@ class TestPartialFit:
         with pytest.raises(ValueError, match="NaN"):
             designer.fit(X * np.nan)
         designer.partial_fit(X[:5], interventions=mask[:5])
-        np.testing.assert_array_equal(designer.propose(), fit(make("random"), X[:5], mask[:5]).propose())
+        np.testing.assert_array_equal(
+            designer.propose(), fit(make("random"), X[:5], mask[:5]).propose()
+        )
 
 
 class TestStrictRule:
@@ -652,9 +654,7 @@ class TestTraining:
         assert all(np.isfinite(curve).all() for curve in designer.loss_curve_.values())
         expected = designer.propose()
         designer.save_pretrained(tmp_path / "w")
-        loaded = ActiveDesigner(
-            tmp_path / "w", algorithm=name, prior=PRIOR, **QUICK
-        )
+        loaded = ActiveDesigner(tmp_path / "w", algorithm=name, prior=PRIOR, **QUICK)
         fit(loaded, X, mask)
         assert not loaded.loss_curve_
         np.testing.assert_array_equal(loaded.propose(), expected)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.design.test_scorer_inputs import rows
 
 from skcausal.design import _distillation, _labelled_states
 from skcausal.design._distillation import (
@@ -21,6 +20,7 @@ from skcausal.design._scorer_inputs import ScorerInputs
 from skcausal.design._teachers import LookaheadTeacher
 from skcausal.nn import load_checkpoint, save_checkpoint
 from skcausal.simulators import LinearPrior
+from tests.design.test_scorer_inputs import rows
 
 PRIOR = LinearPrior.preset("caasl", n_variables=3, edges_per_variable=0.5)
 LAW = EpisodeLaw(n_initial=6, budget=2)
@@ -293,7 +293,9 @@ class TestScores:
         edges = edge_cross_entropy(function.edge_logits, part.edges)
         assert float(terms["scores"]) == pytest.approx((error**2).mean(), rel=1e-4)
         assert float(terms["edges"]) == pytest.approx(float(edges))
-        assert float(terms["loss"]) == pytest.approx((error**2).mean() + 0.5 * float(edges), rel=1e-4)
+        assert float(terms["loss"]) == pytest.approx(
+            (error**2).mean() + 0.5 * float(edges), rel=1e-4
+        )
 
     def test_sizes_may_differ_between_batches(self):
         parts = synthetic(3)

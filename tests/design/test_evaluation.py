@@ -77,13 +77,13 @@ class TestScores:
             for name, values in found.scores.items():
                 sign = -1.0 if name == "shd" else 1.0
                 expected = sign * SCORES[name](p, lab.systems.adjacency)
-                np.testing.assert_allclose(values[0, :, n], expected, atol=1e-9)
+                np.testing.assert_allclose(values[0, :, n], expected, atol=1e-5)
 
     def test_parts_do_not_matter_to_what_needs_no_randomness(self, result, monkeypatch):
         monkeypatch.setattr(_evaluation, "_SYSTEMS_AT_ONCE", 5)
         found = run(["observational"])
         for name, values in found.scores.items():
-            np.testing.assert_allclose(values[0], result.scores[name][0], atol=1e-9)
+            np.testing.assert_allclose(values[0], result.scores[name][0], atol=1e-5)
 
     def test_interventions_tell_more_than_rows_without(self):
         found = run(["observational", "balanced_half"], n=60, budget=8, every=8)
@@ -110,7 +110,9 @@ class TestScores:
         one, five = (run(["balanced_half"], n=40, rows_per_design=n) for n in (1, 5))
         assert five.scores["edges"][0, :, -1].mean() > one.scores["edges"][0, :, -1].mean()
 
-    @pytest.mark.parametrize(("every", "expected"), [(1, [0, 1, 2, 3]), (2, [0, 2, 3]), (9, [0, 3])])
+    @pytest.mark.parametrize(
+        ("every", "expected"), [(1, [0, 1, 2, 3]), (2, [0, 2, 3]), (9, [0, 3])]
+    )
     def test_checkpoints(self, every, expected, result):
         found = run(["observational"], every=every)
         assert found.n_designs.tolist() == expected
@@ -135,7 +137,9 @@ class TestScores:
         prior = GeneNetworkPrior(
             3, edges_per_variable=1.0, n_cell_types=1, steps_per_cell=1, burn_in=2, dt=0.1
         )
-        found = evaluate(["random", "balanced_half"], prior, 3, budget=1, n_initial=5, random_state=0)
+        found = evaluate(
+            ["random", "balanced_half"], prior, 3, budget=1, n_initial=5, random_state=0
+        )
         assert np.isfinite(found.scores["edges"]).all()
 
     def test_designers_that_look_ahead(self):

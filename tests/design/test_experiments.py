@@ -33,9 +33,7 @@ def assert_same(found, expected):
         assert torch.equal(getattr(found.histories, name), getattr(expected.histories, name))
 
 
-permutations = st.tuples(
-    st.integers(0, 50), st.permutations(range(N)), st.permutations(range(D))
-)
+permutations = st.tuples(st.integers(0, 50), st.permutations(range(N)), st.permutations(range(D)))
 
 
 @given(permutations)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import randint
-from tests.design.test_posterior_systems import generator
 
 from skcausal.design import _judges
 from skcausal.design._bootstrap_judge import BootstrapJudge
@@ -21,6 +20,7 @@ from skcausal.design._laboratory import Laboratory
 from skcausal.simulators import GeneNetworkPrior, LinearPrior
 from skcausal.structure import GIES, AmortizedGraphPosterior, BootstrapEnsemble, ExactGraphPosterior
 from skcausal.structure._graph_weights import load_shipped
+from tests.design.test_posterior_systems import generator
 
 CAASL = LinearPrior.preset("caasl", n_variables=4, edges_per_variable=1.0)
 GENES = GeneNetworkPrior(4, edges_per_variable=1.0)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import randint
-from tests.design.test_scorer_network import scorer
 
 from skcausal.design import _labelled_states
 from skcausal.design._design_space import DesignSpace
@@ -19,6 +18,7 @@ from skcausal.design._labelled_states import (
 )
 from skcausal.design._scorer_inputs import ScorerInputs
 from skcausal.simulators import LinearPrior
+from tests.design.test_scorer_network import scorer
 
 PRIOR = LinearPrior.preset("caasl", n_variables=3, edges_per_variable=0.5)
 LAW = EpisodeLaw(n_initial=6, budget=2, rows_per_design=1)

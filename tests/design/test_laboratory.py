@@ -148,7 +148,9 @@ class TestGenes:
         targets = torch.zeros(4, 3, dtype=torch.bool)
         targets[:, 1] = True
         designs = Designs(targets, torch.zeros(4, 3))
-        out, down = (laboratory(GENES, kind=kind, rows_per_design=30) for kind in (None, "knock_down"))
+        out, down = (
+            laboratory(GENES, kind=kind, rows_per_design=30) for kind in (None, "knock_down")
+        )
         left = down.perform(down.start(), designs, 0).X[:, 5:, 1]
         assert left.sum() > out.perform(out.start(), designs, 0).X[:, 5:, 1].sum()
 

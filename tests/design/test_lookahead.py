@@ -5,11 +5,11 @@ import math
 
 import pytest
 import torch
-from tests.design.test_posterior_systems import generator, random_systems, some_designs
 
 from skcausal.design._histories import Designs
 from skcausal.design._lookahead import _log_densities, _utility_of_one, expected_utility
 from skcausal.design._posterior_systems import PosteriorSystems
+from tests.design.test_posterior_systems import generator, random_systems, some_designs
 
 N_DRAWS, N_OUTCOMES = 7, 4
 

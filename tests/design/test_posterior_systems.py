@@ -89,7 +89,9 @@ class TestUnits:
         centre, scale = torch.full((2, D), 2.0), torch.full((2, D), 4.0)
         back = systems.in_units(centre, scale).in_units(-centre / scale, 1.0 / scale)
         for name in ("coef", "intercept", "noise_scale"):
-            torch.testing.assert_close(getattr(back, name), getattr(systems, name), atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                getattr(back, name), getattr(systems, name), atol=1e-5, rtol=0
+            )
 
 
 def conjugate(X, free, parents, model, ridge):
@@ -188,7 +190,9 @@ class TestDraws:
         deviation = (weight @ (w - mean) ** 2).sqrt()
         systems = self.draws(model, [1, 2], X, mask)
         found = systems.coef[0, :, 1:, 0].double()
-        torch.testing.assert_close(found.mean(dim=0), mean, atol=0.05 * float(deviation.max()), rtol=0)
+        torch.testing.assert_close(
+            found.mean(dim=0), mean, atol=0.05 * float(deviation.max()), rtol=0
+        )
         torch.testing.assert_close(found.std(dim=0), deviation, rtol=0.05, atol=0)
         squared = systems.noise_scale[0, :, 0].double().square()
         assert float(squared.mean()) == pytest.approx(float(weight @ s), rel=0.02)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from scipy.stats import kstest, norm
-from tests.design.test_design_space import assert_in_space
 
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._histories import Histories
@@ -14,6 +13,7 @@ from skcausal.design._rules import (
     uncertain_half,
     uncertain_single,
 )
+from tests.design.test_design_space import assert_in_space
 
 RANGES = DesignSpace.unrestricted(6, -2.0, 4.0)
 RESTRICTED = DesignSpace(
@@ -162,7 +162,9 @@ class TestBalance:
         assert (count == 1).all()
 
     def test_which_half_is_random(self):
-        targets = RULES["balanced_half"](torch.zeros(4000, 4), DesignSpace.unrestricted(4), generator())
+        targets = RULES["balanced_half"](
+            torch.zeros(4000, 4), DesignSpace.unrestricted(4), generator()
+        )
         share = targets.targets.double().mean(dim=0)
         torch.testing.assert_close(share, torch.full((4,), 0.5).double(), atol=0.03, rtol=0)
         pairs = torch.unique(targets.targets, dim=0)

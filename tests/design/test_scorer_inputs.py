@@ -193,7 +193,9 @@ class TestFeatures:
             torch.testing.assert_close(correlation[j], expected, atol=1e-2, rtol=0)
 
     @pytest.mark.filterwarnings("error")
-    @pytest.mark.parametrize("case", ["constant", "equal", "always set", "few rows", "one variable"])
+    @pytest.mark.parametrize(
+        "case", ["constant", "equal", "always set", "few rows", "one variable"]
+    )
     def test_degenerate_rows_give_finite_features(self, case):
         histories = rows(n_initial=2, n_designs=1) if case == "few rows" else rows()
         X, mask = histories.X.clone(), histories.mask.clone()

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tests.design.test_scorer_inputs import D, ORDER, in_double, rows
 
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._histories import Designs, Histories
@@ -10,6 +9,7 @@ from skcausal.design._labelled_states import position_of
 from skcausal.design._policy_weights import POLICY_FILES
 from skcausal.design._scorer_inputs import ScorerInputs
 from skcausal.design._scorer_network import DesignScorer
+from tests.design.test_scorer_inputs import ORDER, D, in_double, rows
 
 SPACE = DesignSpace.unrestricted(D, -2.0, 3.0)
 

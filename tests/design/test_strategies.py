@@ -2,11 +2,6 @@
 
 import pytest
 import torch
-from tests.design.test_design_space import assert_in_space
-from tests.design.test_judges import CAASL
-from tests.design.test_judges import histories as episodes
-from tests.design.test_posterior_systems import generator
-from tests.design.test_scorer_network import scorer
 
 from skcausal.design import _strategies
 from skcausal.design._bootstrap_judge import BootstrapJudge
@@ -25,6 +20,11 @@ from skcausal.design._strategies import (
     RuleStrategy,
     UncertaintyStrategy,
 )
+from tests.design.test_design_space import assert_in_space
+from tests.design.test_judges import CAASL
+from tests.design.test_judges import histories as episodes
+from tests.design.test_posterior_systems import generator
+from tests.design.test_scorer_network import scorer
 
 D = 4
 JUDGE = judge_of_prior(CAASL, D)
@@ -60,7 +60,9 @@ SPACES = {
 }
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 HISTORIES = episodes(2, 3)
-TARGETS = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]]).bool()
+TARGETS = torch.tensor(
+    [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]]
+).bool()
 CANDIDATES = Designs(TARGETS.expand(2, 5, 4), TARGETS.expand(2, 5, 4).double())
 
 
@@ -123,9 +125,7 @@ class TestRules:
 class TestUncertainty:
     def test_candidates_by_the_mean_entropy_of_their_targets(self):
         entropy = entropy_of_edges(JUDGE.edge_probabilities(HISTORIES))
-        mean = torch.stack(
-            [torch.stack([entropy[s][t].mean() for t in TARGETS]) for s in range(2)]
-        )
+        mean = torch.stack([torch.stack([entropy[s][t].mean() for t in TARGETS]) for s in range(2)])
         strategy = STRATEGIES["uncertain_half"]
         found = strategy.choose(HISTORIES, CANDIDATES, SPACES["all"], generator())
         assert torch.equal(found, mean.argmax(dim=1))
@@ -211,5 +211,5 @@ class TestPolicies:
         strategy, source = STRATEGIES["greedy policy"], generator()
         wanted = strategy.propose(HISTORIES, SPACES["all"], source).targets
         found = strategy.choose(HISTORIES, CANDIDATES, SPACES["all"], generator())
-        distance = (TARGETS != wanted[:, None]).sum(dim=-1)
+        distance = (wanted[:, None] != TARGETS).sum(dim=-1)
         assert (distance.gather(1, found[:, None])[:, 0] == distance.min(dim=1)[0]).all()

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from scipy.stats import spearmanr
-from tests.design.test_posterior_systems import generator
 
 from skcausal.design._histories import Designs
 from skcausal.design._judges import ExactJudge, NetworkJudge, judge_of_prior
@@ -15,6 +14,7 @@ from skcausal.design._teachers import LookaheadTeacher, SimulationTeacher
 from skcausal.design._training import teacher_of
 from skcausal.simulators import GeneNetworkPrior, LinearPrior
 from skcausal.structure import ExactGraphPosterior
+from tests.design.test_posterior_systems import generator
 
 PRIOR = LinearPrior.preset("caasl", n_variables=3, edges_per_variable=0.5)
 JUDGE = judge_of_prior(PRIOR, 3)
