@@ -71,6 +71,7 @@ class BootstrapJudge:
     n_jobs: int | None = None
 
     separates_values = False  # which rows belong together does not matter
+    ignores_units = True
 
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
         """Return the share (n_systems, n_variables, n_variables) of samples, in float64."""

@@ -11,9 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from skcausal.base import InterventionMixin, refuse_nan
+from skcausal.base import InterventionMixin, _location_and_scale, refuse_nan
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._designer_parameters import (
+    as_labels,
     check_designer,
     design_space,
     is_published_prior,
@@ -182,8 +183,9 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
     1
     """
 
-    __metadata_request__partial_fit = {"interventions": True, "regimes": True}
     __metadata_request__fit = {"interventions": True, "regimes": True}
+    __metadata_request__partial_fit = {"interventions": True, "regimes": True}
+    __metadata_request__predict = {"interventions": True, "regimes": True}
 
     _network_files = POLICY_FILES
 
@@ -256,11 +258,9 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
         )
         refuse_nan(X_checked, "ActiveDesigner.fit")
         mask = check_interventions(interventions, X, variables=self._names())
-        labels = None if regimes is None else check_regimes(regimes, mask)
         self._fitted_with_interventions = interventions is not None
-        self.loss_curve_ = {}
         self._prepare()
-        self._take(X_checked, mask, labels)
+        self._take(X_checked, mask, as_labels(regimes, mask))
         return self
 
     def partial_fit(self, X, y=None, *, interventions=None, regimes=None):
@@ -287,24 +287,22 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
         X_new = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
         refuse_nan(X_new, "ActiveDesigner.partial_fit")
         mask_new = check_interventions(interventions, X, variables=self._names())
-        self._fitted_with_interventions |= interventions is not None
+        labels_new = as_labels(regimes, mask_new)
         X_old, mask_old, labels_old = self._rows
-        if (regimes is None) != (labels_old is None) and mask_new.any() and mask_old.any():
+        given = [labels is not None for labels in (labels_old, labels_new)]
+        if given[0] != given[1] and mask_new.any() and mask_old.any():
             raise ValueError(
                 "regimes must be given for all rows or for none; the rows before had "
-                f"{'none' if labels_old is None else 'some'}."
+                f"{'some' if given[0] else 'none'}."
             )
         labels = None
-        if regimes is not None or labels_old is not None:
+        if any(given):
+            pairs = ((X_old, labels_old), (X_new, labels_new))
             labels = np.concatenate(
-                [
-                    np.zeros(len(rows), dtype=object)
-                    if given is None
-                    else np.asarray(given, object)
-                    for rows, given in ((X_old, labels_old), (X_new, regimes))
-                ]
+                [np.full(len(rows), "") if names is None else names for rows, names in pairs]
             )
         self._take(np.vstack([X_old, X_new]), np.vstack([mask_old, mask_new]), labels)
+        self._fitted_with_interventions |= interventions is not None
         return self
 
     def predict(self, X, *, interventions=None, regimes=None):
@@ -336,8 +334,7 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
         )
         refuse_nan(X_checked, "ActiveDesigner.predict")
         mask = self._check_query_mask(interventions, X, method="predict")
-        labels = None if regimes is None else check_regimes(regimes, mask)
-        return self._propose(X_checked, mask, labels, 1)
+        return self._propose(X_checked, mask, as_labels(regimes, mask), 1)
 
     def propose(self, n_designs=1):
         """Propose what to do next, after the experiment that `fit` and `partial_fit` took in.
@@ -400,7 +397,8 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
                 pool,
                 self._strategy,
                 self._judge,
-                lambda X, mask: self._space(X, mask),
+                self._space,
+                standardize=self._standardizes(),
                 budget=self._settings["budget"],
                 n_initial=self._settings["n_initial"],
                 rows_per_design=self._settings["rows_per_design"],
@@ -458,6 +456,8 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
         }
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.algorithm_ = self._algorithm()
+        if not hasattr(self, "_pretrained"):
+            self.loss_curve_ = {}
         self._judge = judge_of(self.posterior, self.prior, self.n_features_in_)
         self._strategy = self._strategy_for(self.n_features_in_)
 
@@ -490,11 +490,12 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
 
     def _take(self, X, mask, labels):
         """Remember the rows, and what the posterior says about them."""
-        self._rows = (X, mask, labels)
+        _location_and_scale(X)  # raises where numbers are too large
         experiment = self._experiment(X, mask, labels)
         self._space(X, mask)  # raises where `feasible` makes no sense
         probabilities = self._judge.edge_probabilities(experiment.histories)[0]
         self.edge_probabilities_ = experiment.from_matrix(probabilities)
+        self._rows = (X.copy(), mask.copy(), labels)
         self._complete = True
 
     def _experiment(self, X, mask, labels) -> Experiment:
@@ -505,7 +506,12 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
             None if labels is None else check_regimes(labels, mask),
             rows_per_design=self._settings["rows_per_design"],
             separates_values=self._judge.separates_values,
+            standardize=self._standardizes(),
         )
+
+    def _standardizes(self) -> bool:
+        """Whether units mean nothing to the judge and what chooses designs."""
+        return self.algorithm_ not in ("distilled", "redq") and self._judge.ignores_units
 
     def _space(self, X, mask) -> DesignSpace:
         """Return the feasible designs."""
@@ -515,7 +521,8 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
     def _propose(self, X, mask, labels, n_designs):
         """Return designs as users see them."""
         experiment = self._experiment(X, mask, labels)
-        space = experiment.reorder(self._space(X, mask))
+        feasible = self._space(X, mask)
+        space = experiment.convert_space(feasible)
         generator = torch.Generator().manual_seed(self._seed + len(X))
         histories, designs = experiment.histories, []
         for k in range(n_designs):
@@ -526,7 +533,7 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
             torch.cat([design.targets for design in designs]),
             torch.cat([design.values for design in designs]),
         )
-        rows = experiment.to_rows(joined)
+        rows = experiment.to_rows(joined, feasible)
         if self._names() is None:
             return rows
         import pandas as pd
@@ -544,10 +551,12 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
 
     def _find_weights(self):
         """Return variant, network and card: trained here, shipped, or from a file."""
+        self._check_trainable()
         variants = ("gaussian", "bernoulli") if self._algorithm() == "redq" else ("distilled",)
         pretrained = getattr(self, "_pretrained", None)
         if pretrained is not None and pretrained[0] in variants:
             return pretrained
+        self.loss_curve_ = {}
         name = self.pretrained
         if name == "auto" and "distilled" in variants:
             name = self._shipped_name()
@@ -581,9 +590,14 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
 
     def _train(self, parameters):
         """Train a policy; return its variant, network and card."""
-        name = self._algorithm()
-        if name not in ("distilled", "redq"):
-            raise ValueError(f"algorithm={name!r} has nothing to train; set 'distilled' or 'redq'.")
-        train = train_policy if name == "redq" else train_distilled
+        self._check_trainable()
+        train = train_policy if self._algorithm() == "redq" else train_distilled
         *trained, self.loss_curve_ = train(parameters)
         return tuple(trained)
+
+    def _check_trainable(self):
+        """Raise if the algorithm has no policy."""
+        if self._algorithm() not in ("distilled", "redq"):
+            raise ValueError(
+                f"algorithm={self._algorithm()!r} has nothing to train; set 'distilled' or 'redq'."
+            )

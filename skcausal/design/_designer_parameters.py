@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from skcausal.design._design_space import DesignSpace
+from skcausal.interventions import check_regimes
 from skcausal.simulators import GeneNetworkPrior, LinearPrior
 from skcausal.simulators._parameters import check_choice, check_count, check_number
 
@@ -61,7 +63,8 @@ def is_published_prior(prior) -> bool:
     """Whether a prior is the dense linear one of Annadani et al. (2024), of any size."""
     if not isinstance(prior, LinearPrior):
         return False
-    return prior == LinearPrior.preset("caasl", n_variables=prior.n_variables)
+    published = LinearPrior.preset("caasl")
+    return replace(prior, n_variables=published.n_variables) == published
 
 
 def design_space(feasible, prior, names, X: np.ndarray, mask: np.ndarray) -> DesignSpace:
@@ -187,3 +190,24 @@ def _range(value):
     if low > high:
         raise ValueError(f"feasible['values'] has the range {pair!r}, of which low is above high.")
     return low, high
+
+
+def as_labels(regimes, mask: np.ndarray) -> np.ndarray | None:
+    """Validate labels of experiments.
+
+    Parameters
+    ----------
+    regimes : array-like of shape (n_samples,) or None
+        The labels.
+    mask : ndarray of bool of shape (n_samples, n_variables)
+        Which values were set.
+
+    Returns
+    -------
+    labels : ndarray of str of shape (n_samples,) or None
+        The labels, if there are any.
+    """
+    if regimes is None:
+        return None
+    check_regimes(regimes, mask)
+    return np.asarray(regimes).astype(str)

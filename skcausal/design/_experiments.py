@@ -24,10 +24,14 @@ class Experiment:
         The rows, as a batch of one.
     order : ndarray of int of shape (n_variables,)
         Which variable of the data stands at each place.
+    centre, scale : tensor of shape (n_variables,)
+        What was subtracted from the values, and then divided by, in the new order.
     """
 
     histories: Histories
     order: np.ndarray
+    centre: torch.Tensor
+    scale: torch.Tensor
 
     @classmethod
     def from_rows(
@@ -38,6 +42,7 @@ class Experiment:
         *,
         rows_per_design: int,
         separates_values: bool,
+        standardize: bool = False,
     ) -> Experiment:
         """Bring rows into canonical order.
 
@@ -53,15 +58,21 @@ class Experiment:
             Number of rows that an experiment is worth.
         separates_values : bool
             Whether rows whose targets were set to different values do not.
+        standardize : bool, default=False
+            Whether to bring all variables to mean 0 and variance 1. What follows is then computed
+            without loss of precision, however far from zero they are.
 
         Returns
         -------
         experiment : Experiment
             The rows.
         """
-        ranked = np.sort(X, axis=0)  # sums that do not depend on the order of the rows
-        spread = np.square(ranked - ranked.mean(axis=0)).sum(axis=0)
-        order = np.lexsort((ranked.sum(axis=0), spread, mask.sum(axis=0)))
+        # Sums that depend neither on the order of the rows nor on the layout in memory.
+        ranked = np.sort(np.ascontiguousarray(X.T), axis=1)
+        spread = np.square(ranked - ranked.mean(axis=1, keepdims=True)).sum(axis=1)
+        # Those of standardised variables are equal but for rounding; their smallest values are not.
+        keys = (ranked[:, 0], ranked[:, -1], ranked.sum(axis=1), spread, mask.sum(axis=0))
+        order = np.lexsort(keys)
         X, mask = X[:, order], mask[:, order]
         keys = [mask]
         if regime is not None:
@@ -72,26 +83,49 @@ class Experiment:
         X, mask = X[rows], mask[rows]
         key = np.hstack(keys)[rows].astype(float)
         labels = np.unique(key, axis=0, return_inverse=True)[1].reshape(-1)
-        return cls(
-            Histories(
-                torch.from_numpy(X)[None],
-                torch.from_numpy(mask)[None],
-                torch.from_numpy(labels),
-                rows_per_design,
-            ),
-            order,
+        histories = Histories(
+            torch.from_numpy(X)[None],
+            torch.from_numpy(mask)[None],
+            torch.from_numpy(labels),
+            rows_per_design,
         )
+        centre, scale = torch.zeros(X.shape[1]).double(), torch.ones(X.shape[1]).double()
+        if standardize:
+            histories, means, deviations = histories.standardized()
+            centre, scale = means[0], deviations[0]
+        return cls(histories, order, centre, scale)
 
-    def reorder(self, space: DesignSpace) -> DesignSpace:
-        """Bring the variables of a space into canonical order."""
+    def convert_space(self, space: DesignSpace) -> DesignSpace:
+        """Bring a space into the order and units of the histories."""
         order = torch.from_numpy(self.order)
         return DesignSpace(
-            space.allowed[order], space.low[order], space.high[order], space.fewest, space.most
+            space.allowed[order],
+            (space.low[order] - self.centre) / self.scale,
+            (space.high[order] - self.centre) / self.scale,
+            space.fewest,
+            space.most,
         )
 
-    def to_rows(self, designs: Designs) -> np.ndarray:
-        """Write designs (n_designs, n_variables) as users see them: NaN where nothing is set."""
-        values = torch.where(designs.targets, designs.values.double(), torch.nan).numpy()
+    def convert_designs(self, designs: Designs) -> Designs:
+        """Bring designs (..., n_variables) into the order and units of the histories."""
+        order = torch.from_numpy(self.order)
+        targets = designs.targets[..., order]
+        values = (designs.values[..., order] - self.centre) / self.scale
+        return Designs(targets, torch.where(targets, values, 0.0))
+
+    def to_rows(self, designs: Designs, space: DesignSpace | None = None) -> np.ndarray:
+        """Write designs (n_designs, n_variables) as users see them: NaN where nothing is set.
+
+        Values at the ends of the ranges of a space, which is in the order and units of the data,
+        are those ends exactly.
+        """
+        in_units = self.centre + self.scale * designs.values.double()
+        if space is not None:
+            order = torch.from_numpy(self.order)
+            here = self.convert_space(space)
+            for end, moved in ((space.low, here.low), (space.high, here.high)):
+                in_units = torch.where(designs.values == moved, end[order], in_units)
+        values = torch.where(designs.targets, in_units, torch.nan).numpy()
         rows = np.empty_like(values)
         rows[:, self.order] = values
         return rows

@@ -135,7 +135,9 @@ class Histories:
         centre = self.X.mean(dim=1)
         deviation = self.X - centre[:, None]
         variance = deviation.square().mean(dim=1)
-        scale = torch.where(variance > 1e-12, variance, 1.0).sqrt()
+        # Rounding errors are all that a constant variable varies by.
+        square = torch.finfo(self.X.dtype).eps ** 2 * centre.square()
+        scale = torch.where(variance > 100.0 * square, variance, 1.0).sqrt()
         Z = deviation / scale[:, None]
         return Histories(Z, self.mask, self.regime, self.rows_per_design), centre, scale
 

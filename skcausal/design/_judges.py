@@ -23,7 +23,7 @@ from skcausal.structure import (
 )
 from skcausal.structure._exact_posterior import exact_posterior
 from skcausal.structure._free_sums import FreeSums
-from skcausal.structure._graph_network import GraphNetwork
+from skcausal.structure._graph_network import N_FEATURES_WITH_UNITS, GraphNetwork
 from skcausal.structure._graph_training import canonical_inputs
 from skcausal.structure._graph_weights import load_shipped
 from skcausal.structure._parent_set_scores import LinearGaussianModel
@@ -42,6 +42,10 @@ class Judge(Protocol):
     @property
     def separates_values(self) -> bool:
         """Whether rows of different values of the targets are to be experiments of their own."""
+
+    @property
+    def ignores_units(self) -> bool:
+        """Whether the units and origins of the variables do not matter."""
 
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
         """Return the probabilities (n_systems, n_variables, n_variables) of edges i -> j."""
@@ -68,6 +72,11 @@ class ExactJudge:
     dtype: torch.dtype = torch.float64
 
     separates_values = False  # which rows belong together does not matter
+
+    @property
+    def ignores_units(self) -> bool:
+        """Whether the units and origins of the variables do not matter."""
+        return self.model.intercept
 
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:
         """Return the probabilities (n_systems, n_variables, n_variables), in float64."""
@@ -130,6 +139,12 @@ class NetworkJudge:
     network: GraphNetwork
     model: LinearGaussianModel
     separates_values: bool = True
+
+    @property
+    def ignores_units(self) -> bool:
+        """Whether the units and origins of the variables do not matter."""
+        sees_units = self.network.sizes.get("n_features") == N_FEATURES_WITH_UNITS
+        return self.model.intercept and not sees_units
 
     @torch.no_grad()
     def edge_probabilities(self, histories: Histories) -> torch.Tensor:

@@ -64,6 +64,7 @@ def replay(
     judge: Judge,
     space_of: Callable,
     *,
+    standardize: bool = False,
     budget: int,
     n_initial: int,
     rows_per_design: int,
@@ -81,6 +82,8 @@ def replay(
         The posterior.
     space_of : callable
         ``space_of(X, mask)`` returns the space of designs after some rows.
+    standardize : bool, default=False
+        Whether the strategy is to see standardised rows.
     budget, n_initial, rows_per_design : int
         Numbers of experiments, observational rows before them, and rows of an experiment.
     seed : int
@@ -104,6 +107,7 @@ def replay(
             None,
             rows_per_design=rows_per_design,
             separates_values=judge.separates_values,
+            standardize=standardize,
         )
 
     for _ in range(budget):
@@ -111,10 +115,8 @@ def replay(
         if not left:
             break
         now = experiment(rows)
-        designs = pool.design_of(left)
-        order = torch.from_numpy(now.order)
-        candidates = Designs(designs.targets[None][..., order], designs.values[None][..., order])
-        space = now.reorder(space_of(pool.X[rows], pool.mask[rows]))
+        candidates = now.convert_designs(pool.design_of(left))[None]
+        space = now.convert_space(space_of(pool.X[rows], pool.mask[rows]))
         chosen = left[int(strategy.choose(now.histories, candidates, space, generator)[0])]
         rows = rows + queues[chosen][:rows_per_design]
         queues[chosen] = queues[chosen][rows_per_design:]

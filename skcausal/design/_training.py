@@ -20,6 +20,7 @@ from skcausal.design._teachers import LookaheadTeacher, SimulationTeacher, Teach
 from skcausal.nn import resolve_device
 from skcausal.nn._network_files import described, fingerprint_of, seed_of_training
 from skcausal.simulators import GeneNetworkPrior, LinearPrior
+from skcausal.simulators._parameters import check_count
 
 # What `training_params` may hold for each algorithm.
 _OF_DISTILLATION = ("n_edge_steps", "n_batches", "n_candidates", "n_epochs")
@@ -51,6 +52,8 @@ def train_distilled(parameters: dict) -> tuple[str, Any, dict, dict]:
         Terms of the loss.
     """
     given = _check_names(parameters, (*_OF_DISTILLATION, *_SIZES_OF_DISTILLATION))
+    for name, value in given.items():
+        check_count(name, value, {"n_candidates": 2, "width": 2, "n_messages": 0}.get(name, 1))
     prior = LinearPrior.preset("caasl") if parameters["prior"] is None else parameters["prior"]
     seed = seed_of_training(parameters["random_state"], parameters["checkpoint"])
     sizes = {name: given.pop(name, value) for name, value in _SIZES_OF_DISTILLATION.items()}

@@ -18,7 +18,7 @@ from skcausal.design._labelled_states import EpisodeLaw, LabelledStates
 from skcausal.design._policy_weights import POLICY_FILES
 from skcausal.design._scorer_inputs import ScorerInputs
 from skcausal.design._teachers import LookaheadTeacher
-from skcausal.nn import load_checkpoint, save_checkpoint
+from skcausal.nn import load_checkpoint
 from skcausal.simulators import LinearPrior
 from tests.design.test_scorer_inputs import rows
 
@@ -187,20 +187,13 @@ class TestInterruption:
         with pytest.raises(ValueError, match=name):
             train(tmp_path)
 
-    def test_labels_of_other_contents_are_refused(self, tmp_path):
-        """A file that is whole, but holds no labels."""
-        labels(tmp_path, n_batches=1)
-        path = tmp_path / "labels-00000.safetensors"
-        save_checkpoint(path, {"Z": torch.zeros(3)}, {"fingerprint": "this"})
-        with pytest.raises(ValueError, match="labels-00000"):
-            labels(tmp_path, n_batches=1)
-
 
 class TestLabels:
-    def test_processes_do_not_matter(self, tmp_path):
-        assert_same_states(labels(n_jobs=2), labels(n_jobs=1))
-        expected = labels(tmp_path, n_jobs=2)
-        assert_same_states(labels(tmp_path, n_jobs=None), expected)
+    def test_processes_do_not_matter(self, tmp_path, monkeypatch):
+        monkeypatch.undo()  # other processes do not know of it
+        expected = labels(tmp_path, n_batches=2, n_jobs=2)
+        assert_same_states(labels(n_batches=2, n_jobs=1), expected)
+        assert len(list(tmp_path.iterdir())) == 2
 
     def test_batches_are_numbered(self, tmp_path):
         whole = labels()
@@ -229,15 +222,15 @@ class TestEdges:
         assert float(edge_cross_entropy(logits, edges)) == pytest.approx(expected)
 
     def test_edges_are_learnt(self, monkeypatch):
-        monkeypatch.setattr(_distillation, "_PAIRS_PER_BATCH", 400)
+        monkeypatch.setattr(_distillation, "_PAIRS_PER_BATCH", 250)
         scorer = network(width=8)
         history = train_on_edges(
-            scorer, (LinearPrior(3),), (1.0,), n_steps=150, seed=0, learning_rate=1e-2
+            scorer, (LinearPrior(3),), (1.0,), n_steps=100, seed=0, learning_rate=2e-2
         )
         assert history["loss"][-1] < history["loss"][0] - 0.1
 
 
-def synthetic(n_batches=12, n_states=30, seed=0):
+def synthetic(n_batches=11, n_states=20, seed=0):
     """States in which a design is worth how often its targets were correlated with others."""
     parts = []
     for k in range(n_batches):
@@ -256,7 +249,7 @@ class TestScores:
     def test_a_utility_that_can_be_learnt_is_learnt(self):
         parts = synthetic()
         scorer = network(width=8)
-        history = fit_scorer(scorer, parts, n_epochs=60, seed=0, learning_rate=1e-2)
+        history = fit_scorer(scorer, parts, n_epochs=40, seed=0, learning_rate=2e-2)
         validation = history["validation"]
         assert float(validation.min()) < 0.5 * float(validation[0])
         assert float(validation.min()) < 0.6
@@ -282,8 +275,8 @@ class TestScores:
 
     def test_loss_is_that_of_its_definition(self):
         part, scorer = synthetic(1)[0], network()
-        terms = distillation_loss(scorer, part, 2.0)
         with torch.no_grad():
+            terms = distillation_loss(scorer, part, 2.0)
             function = scorer(part.inputs)
             scores = scorer.score(function, part.targets, part.position).numpy()
         utility = part.utility.numpy() / 2.0

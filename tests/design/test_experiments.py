@@ -121,7 +121,7 @@ class TestBack:
         space = DesignSpace(
             torch.tensor([True, False, True, True]), torch.arange(4.0), torch.arange(4.0) + 1, 1, 2
         )
-        moved = found.reorder(space)
+        moved = found.convert_space(space)
         assert moved.low.tolist() == found.order.tolist()
         assert moved.high.tolist() == (found.order + 1.0).tolist()
         assert moved.allowed.tolist() == [k != 1 for k in found.order]
@@ -141,3 +141,46 @@ class TestBack:
         matrix = 10.0 * order[:, None] + order
         expected = 10.0 * np.arange(4)[:, None] + np.arange(4)
         np.testing.assert_array_equal(found.from_matrix(matrix), expected)
+
+
+class TestUnits:
+    """Standardised rows, and designs that are written in the units of the data."""
+
+    def pair(self):
+        X, mask = rows()
+        X = X * [10.0, 0.1, 1.0, 3.0] + [1e4, 0.0, -5.0, 1.0]
+        return X, experiment(X, mask), experiment(X, mask, standardize=True)
+
+    def test_rows_have_mean_0_and_variance_1(self):
+        X, _, found = self.pair()
+        rows_of_it = found.histories.X[0].numpy()
+        np.testing.assert_allclose(rows_of_it.mean(axis=0), 0.0, atol=1e-9)
+        np.testing.assert_allclose(rows_of_it.std(axis=0), 1.0, rtol=1e-9)
+        np.testing.assert_allclose(found.centre, X.mean(axis=0)[found.order])
+        np.testing.assert_allclose(found.scale, X.std(axis=0)[found.order])
+
+    def test_the_order_is_the_same(self):
+        _, raw, found = self.pair()
+        np.testing.assert_array_equal(found.order, raw.order)
+        assert torch.equal(found.histories.mask, raw.histories.mask)
+        assert torch.equal(found.histories.regime, raw.histories.regime)
+        assert not raw.centre.any()
+        assert (raw.scale == 1).all()
+
+    def test_designs_there_and_back(self):
+        _, raw, found = self.pair()
+        targets = torch.tensor([[True, False, True, True]])
+        values = torch.tensor([[1e4, 0.0, -4.5, 7.0]]).double()
+        for form in (raw, found):
+            converted = form.convert_designs(Designs(targets, values))
+            assert torch.equal(converted.targets[0], targets[0, form.order.copy()])
+            np.testing.assert_allclose(form.to_rows(converted), [[1e4, np.nan, -4.5, 7.0]])
+
+    def test_spaces_have_the_units_of_the_rows(self):
+        _, _, found = self.pair()
+        low, high = torch.tensor([9e3, -1.0, -9.0, 0.0]), torch.tensor([1.1e4, 1.0, 0.0, 5.0])
+        space = DesignSpace(torch.ones(4, dtype=torch.bool), low.double(), high.double(), 0, 4)
+        converted = found.convert_space(space)
+        ends = converted.at_ends(torch.ones(1, 4, dtype=torch.bool), torch.zeros(1, 4).bool())
+        np.testing.assert_allclose(found.to_rows(ends), [low.tolist()], atol=1e-9)
+        assert (converted.low < converted.high).all()

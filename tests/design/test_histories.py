@@ -137,6 +137,25 @@ class TestSums:
         assert torch.equal(standardized.regime, histories.regime)
         assert standardized.rows_per_design == 2
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    @pytest.mark.parametrize("unit", [1e-9, 1e-3, 1.0, 1e9])
+    def test_units_do_not_matter(self, unit, dtype):
+        histories = history()
+        scaled = Histories((unit * histories.X).to(dtype), histories.mask, histories.regime, 2)
+        found, _, scale = scaled.standardized()
+        expected, _, before = histories.standardized()
+        torch.testing.assert_close(found.X.double(), expected.X, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(scale.double(), unit * before, atol=0, rtol=1e-4)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    @pytest.mark.parametrize("value", [0.0, 1e-9, 0.1, -3.7, 1e9])
+    def test_constant_variables_are_left_constant(self, value, dtype):
+        for n in (2, 3, 50, 1001):
+            X = torch.full((1, n, 2), value, dtype=dtype)
+            found, _, scale = Histories.observational(X).standardized()
+            assert scale.tolist() == [[1.0, 1.0]]
+            assert found.X.abs().max() <= 1e-5 * abs(value)
+
 
 class TestDesigns:
     def test_take_selects_a_candidate_of_each_system(self):

@@ -49,7 +49,8 @@ def space_of(X, mask):
 
 
 def run(pool, strategy=None, **arguments):
-    settings = {"budget": 3, "n_initial": 5, "rows_per_design": 2, "seed": 0} | arguments
+    settings = {"budget": 3, "n_initial": 5, "rows_per_design": 2, "seed": 0, "standardize": True}
+    settings |= arguments
     strategy = RuleStrategy("random") if strategy is None else strategy
     return replay(pool, strategy, JUDGE, space_of, **settings)
 
@@ -73,7 +74,7 @@ class TestPool:
     def test_queues_hold_every_row_once(self):
         found = pool()
         queues = found.queues(np.random.default_rng(0))
-        assert sorted(sum(queues, [])) == list(range(40))
+        assert sorted(row for queue in queues for row in queue) == list(range(40))
         for k, queue in enumerate(queues):
             assert (found.regime[queue] == k).all()
         assert queues != found.queues(np.random.default_rng(1))
@@ -121,10 +122,11 @@ class TestReplay:
             assert candidates.targets.any(dim=-1).all()
         assert not recorder.seen[0][0].mask.any()
 
-    def test_candidates_are_in_the_order_of_the_histories(self):
-        """What was set in the rows, and the ranges, stand in the same places."""
+    @pytest.mark.parametrize("standardize", [True, False])
+    def test_candidates_are_in_the_order_of_the_histories(self, standardize):
+        """What was set in the rows, and the ranges, stand in the same places and units."""
         recorder = Recorder()
-        run(pool(), recorder)
+        run(pool(), recorder, standardize=standardize)
         (_, first, _), (after, _, space) = recorder.seen[:2]
         assert torch.equal(after.mask[0].any(dim=0), first.targets[0, 0])
         middle = after.X[0].mean(dim=0)

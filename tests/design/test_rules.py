@@ -191,13 +191,19 @@ class TestCandidates:
         assert not found.values.any()
         n_targets = found.targets.sum(dim=-1)
         assert (n_targets[:, ::2] == int(allowed.sum()) // 2).all()
-        expected = {2, 3} if restricted else {1, 2, 3, 4, 5, 6}
+        expected = {2, 3} if restricted else {1, 2, 3, 4, 5}  # one is free, to learn from
         assert set(n_targets[:, 1::2].flatten().tolist()) == expected
         # Those first that were targets least often.
         chosen = torch.where(found.targets, counts()[:, None], -1.0).amax(dim=-1)
         others = allowed & ~found.targets
         left = torch.where(others, counts()[:, None], torch.inf).amin(dim=-1)
         assert (chosen <= left).all()
+
+    @pytest.mark.parametrize("d", [1, 2, 6])
+    def test_knock_outs_of_all_variables_if_nothing_else_is_feasible(self, d):
+        space = DesignSpace(torch.ones(d).bool(), torch.zeros(d), torch.zeros(d), d, d)
+        found = draw_candidates(counts(d=d), 4, space, generator())
+        assert found.targets.all()
 
 
 class TestUncertainty:

@@ -1,5 +1,7 @@
 """Strategies: a design for each of a batch of histories, or one of given candidates."""
 
+import functools
+
 import pytest
 import torch
 
@@ -64,6 +66,12 @@ TARGETS = torch.tensor(
     [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]]
 ).bool()
 CANDIDATES = Designs(TARGETS.expand(2, 5, 4), TARGETS.expand(2, 5, 4).double())
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    quick = functools.partial(_strategies.diffcbed_designs, n_steps=5)
+    monkeypatch.setattr(_strategies, "diffcbed_designs", quick)
 
 
 @every_strategy
