@@ -16,6 +16,7 @@ from skcausal.design._design_space import DesignSpace
 from skcausal.design._designer_parameters import (
     as_labels,
     check_designer,
+    default_ranges,
     design_space,
     is_published_prior,
 )
@@ -150,7 +151,6 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
     See Also
     --------
     evaluate : Compare designers on simulated systems.
-    skcausal.structure.ExactGraphPosterior : What the experiments teach.
 
     Notes
     -----
@@ -443,7 +443,6 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
         return getattr(self, "_complete", False)
 
     def _names(self):
-        """Names of the variables, or None."""
         return getattr(self, "feature_names_in_", None)
 
     def _prepare(self):
@@ -516,7 +515,8 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
     def _space(self, X, mask) -> DesignSpace:
         """Return the feasible designs."""
         names = [] if self._names() is None else list(self._names())
-        return design_space(self._settings["feasible"], self._settings["prior"], names, X, mask)
+        ranges = default_ranges(self._settings["prior"], X, mask)
+        return design_space(self._settings["feasible"], names, *ranges)
 
     def _propose(self, X, mask, labels, n_designs):
         """Return designs as users see them."""

@@ -67,21 +67,17 @@ def is_published_prior(prior) -> bool:
     return replace(prior, n_variables=published.n_variables) == published
 
 
-def design_space(feasible, prior, names, X: np.ndarray, mask: np.ndarray) -> DesignSpace:
+def design_space(feasible, names, low: np.ndarray, high: np.ndarray) -> DesignSpace:
     """Make the space of the designs that are feasible.
 
     Parameters
     ----------
     feasible : mapping or None
         Parameter of the designer.
-    prior : LinearPrior, GeneNetworkPrior or None
-        Another one.
     names : list
         Names of the variables; empty if they have none.
-    X : ndarray of shape (n_samples, n_variables)
-        The experiment, which default ranges of values are taken from.
-    mask : ndarray of bool of the same shape
-        Which values were set.
+    low, high : ndarray of shape (n_variables,)
+        Ranges of values of which `feasible` says nothing.
 
     Returns
     -------
@@ -93,7 +89,7 @@ def design_space(feasible, prior, names, X: np.ndarray, mask: np.ndarray) -> Des
     ValueError, TypeError
         If `feasible` makes no sense.
     """
-    d = X.shape[1]
+    d = len(low)
     given: dict[str, Any] = dict(feasible or {})
     unknown = set(given) - set(_FEASIBLE)
     if unknown:
@@ -102,7 +98,7 @@ def design_space(feasible, prior, names, X: np.ndarray, mask: np.ndarray) -> Des
         )
     allowed = _allowed_targets(given.get("targets"), names, d)
     fewest, most = _numbers_of_targets(given.get("n_targets"), int(allowed.sum()))
-    low, high = _ranges(given.get("values"), prior, names, X, mask)
+    low, high = _ranges(given.get("values"), names, low, high)
     return DesignSpace(
         torch.from_numpy(allowed), torch.from_numpy(low), torch.from_numpy(high), fewest, most
     )
@@ -153,23 +149,44 @@ def _numbers_of_targets(n_targets, n_allowed):
     return fewest, min(most, n_allowed)
 
 
-def _ranges(values, prior, names, X, mask):
-    """Lower and upper ends (n_variables,) of the ranges of values."""
+def default_ranges(prior, X: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ranges of values where nothing else is said.
+
+    Parameters
+    ----------
+    prior : LinearPrior, GeneNetworkPrior or None
+        Parameter of the designer.
+    X : ndarray of shape (n_samples, n_variables)
+        The experiment.
+    mask : ndarray of bool of the same shape
+        Which values were set.
+
+    Returns
+    -------
+    low, high : ndarray of shape (n_variables,)
+        The ranges.
+    """
     d = X.shape[1]
+    if isinstance(prior, GeneNetworkPrior):
+        return np.zeros(d), np.zeros(d)
+    if is_published_prior(prior):
+        return np.full(d, -1.0), np.ones(d)
+    free = np.where(mask, np.nan, X)
+    free = np.where(np.isnan(free).all(axis=0), X, free)
+    centre, scale = np.nanmean(free, axis=0), np.nanstd(free, axis=0)
+    reach = _STANDARD_DEVIATIONS * scale
+    return centre - reach, centre + reach
+
+
+def _ranges(values, names, low, high):
+    """Lower and upper ends (n_variables,) of the ranges of values."""
+    d = len(low)
     if values is None:
-        if isinstance(prior, GeneNetworkPrior):
-            return np.zeros(d), np.zeros(d)
-        if is_published_prior(prior):
-            return np.full(d, -1.0), np.ones(d)
-        free = np.where(mask, np.nan, X)
-        free = np.where(np.isnan(free).all(axis=0), X, free)
-        centre, scale = np.nanmean(free, axis=0), np.nanstd(free, axis=0)
-        reach = _STANDARD_DEVIATIONS * scale
-        return centre - reach, centre + reach
+        return low, high
     if not isinstance(values, Mapping):
-        low, high = _range(values)
-        return np.full(d, low), np.full(d, high)
-    low, high = _ranges(None, prior, names, X, mask)
+        one_low, one_high = _range(values)
+        return np.full(d, one_low), np.full(d, one_high)
+    low, high = low.copy(), high.copy()
     for variable, value in values.items():
         j = _position(variable, names, d, "values")
         low[j], high[j] = _range(value)

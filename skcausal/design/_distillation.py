@@ -135,7 +135,11 @@ def distil(
                 **common,
             )
         )
-    return {name: torch.cat([h[name] for h in histories]) for name in histories[0]}
+    return {
+        name: torch.cat([h[name] for h in histories])
+        for name in histories[-1]
+        if name in histories[0]
+    }
 
 
 def _inside(folder, name):
@@ -325,8 +329,8 @@ def fit_scorer(
         Terms of the loss by epoch: "scores", the share of the variance of utilities within states
         that is not explained; "edges", the cross-entropy of edges; "validation".
     """
-    held_out = [part for k, part in enumerate(parts) if k % _HELD_OUT == 0]
-    groups = _by_size([part for k, part in enumerate(parts) if k % _HELD_OUT])
+    held_out = [part for k, part in enumerate(parts) if k % _HELD_OUT == 0 and len(parts) > 1]
+    groups = _by_size([part for k, part in enumerate(parts) if k % _HELD_OUT or len(parts) == 1])
     spread = _spread(groups)
     n_steps = sum(-(-len(group) // _STATES_PER_BATCH) for group in groups)
 
@@ -342,8 +346,6 @@ def fit_scorer(
             yield groups[k][chosen]
 
     def validation_loss(module) -> torch.Tensor:
-        if not held_out:
-            return torch.zeros(())
         losses = [distillation_loss(module, part, spread)["scores"] for part in held_out]
         return torch.stack(losses).mean()
 
@@ -358,7 +360,7 @@ def fit_scorer(
         optimizer=optimizer,
         n_epochs=n_epochs,
         schedule=warmup_cosine(n_steps * n_epochs, n_warmup=50),
-        validation_loss=validation_loss,
+        validation_loss=validation_loss if held_out else None,
         n_iter_no_change=n_iter_no_change,
         checkpoint=checkpoint,
         fingerprint=fingerprint,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import torch
 
+from skcausal.design._design_space import DesignSpace
 from skcausal.design._histories import Designs, Histories
 from skcausal.design._laboratory import Laboratory
 from skcausal.design._strategies import Strategy
 
 
 def run_episodes(
-    strategy: Strategy, laboratory: Laboratory, budget: int, generator: torch.Generator
+    strategy: Strategy,
+    laboratory: Laboratory,
+    budget: int,
+    generator: torch.Generator,
+    space: DesignSpace | None = None,
 ) -> tuple[Histories, list[Designs]]:
     """Let a strategy choose all experiments.
 
@@ -24,6 +29,8 @@ def run_episodes(
         Number of experiments.
     generator : torch.Generator
         Source of random choices.
+    space : DesignSpace, default=None
+        The designs to choose from. Default: all.
 
     Returns
     -------
@@ -32,7 +39,8 @@ def run_episodes(
     designs : list of Designs
         What was done.
     """
-    histories, space = laboratory.start(), laboratory.space()
+    histories = laboratory.start()
+    space = laboratory.space() if space is None else space
     designs = []
     for step in range(budget):
         designs.append(strategy.propose(histories, space, generator))

@@ -10,11 +10,13 @@ import pandas as pd
 import torch
 
 from skcausal.design._designer import ActiveDesigner
+from skcausal.design._designer_parameters import design_space
+from skcausal.design._env import fixed_size
 from skcausal.design._episodes import run_episodes
 from skcausal.design._judges import Judge, judge_of
 from skcausal.design._laboratory import Laboratory
 from skcausal.design._rewards import SCORES
-from skcausal.design._strategies import Strategy
+from skcausal.simulators import GeneNetworkPrior, LinearPrior
 from skcausal.simulators._parameters import check_count
 from skcausal.simulators._random import check_random_state
 
@@ -124,7 +126,8 @@ def evaluate(
     Parameters
     ----------
     designers : mapping of str to ActiveDesigner, or list of str
-        The designers by name; a list has names of algorithms, see :class:`ActiveDesigner`.
+        The designers by name; a list has names of algorithms, see :class:`ActiveDesigner`. Their
+        restrictions are kept, with variables by their positions; values are from -1 to 1 otherwise.
     prior : LinearPrior or GeneNetworkPrior
         Distribution of the systems, which all have the same number of variables.
     n_environments : int, default=100
@@ -178,51 +181,64 @@ def evaluate(
     check_count("n_environments", n_environments, 2)
     check_count("n_initial", n_initial, 2)
     check_count("rows_per_design", rows_per_design)
+    if not isinstance(prior, (LinearPrior, GeneNetworkPrior)):
+        raise TypeError(f"prior must be a LinearPrior or a GeneNetworkPrior, found {prior!r}.")
+    fixed_size(prior)
+    designers = _named(designers, prior)
     seed = check_random_state(random_state)
     systems = prior.sample(n_environments, random_state=seed)
     laboratory = Laboratory(systems, n_initial, rows_per_design, seed=seed % 2**31)
-    strategies = _strategies_of(designers, prior, laboratory.n_variables)
     judge = judge_of(posterior, prior, laboratory.n_variables)
     checkpoints = np.unique([*range(0, budget + 1, every), budget])
-    scores = {name: [] for name in SCORES if name != "expected_edges"}
-    for name, strategy in strategies.items():
+    scores: dict[str, list] = {name: [] for name in SCORES if name != "expected_edges"}
+    for name, designer in designers.items():
         values = _scores_of(
-            strategy, laboratory, judge, budget, checkpoints, seed, tuple(scores), name * verbose
+            designer, laboratory, judge, budget, checkpoints, seed, name if verbose else ""
         )
         for score, result in values.items():
             scores[score].append(result)
     stacked = {score: np.stack(result) for score, result in scores.items()}
-    return DesignEvaluation(stacked, list(strategies), checkpoints)
+    return DesignEvaluation(stacked, list(designers), checkpoints)
 
 
-def _strategies_of(designers, prior, n_variables) -> dict[str, Strategy]:
-    """Strategy of each designer, by name."""
-    if not isinstance(designers, Mapping):
-        designers = {name: ActiveDesigner(algorithm=name, prior=prior) for name in designers}
+def _named(designers, prior) -> dict[str, ActiveDesigner]:
+    """Validate designers; make those that are given by the name of their algorithm."""
+    if not isinstance(designers, (Mapping, list, tuple)):
+        raise TypeError(
+            "designers must be a mapping of names to ActiveDesigner, or a list of algorithms; "
+            f"found {designers!r}."
+        )
     if not designers:
         raise ValueError("designers must not be empty.")
+    if not isinstance(designers, Mapping):
+        return {name: ActiveDesigner(algorithm=name, prior=prior) for name in designers}
     for name, designer in designers.items():
         if not isinstance(designer, ActiveDesigner):
             raise TypeError(f"designers[{name!r}] must be an ActiveDesigner, found {designer!r}.")
-    return {name: designer._strategy_for(n_variables) for name, designer in designers.items()}
+    return dict(designers)
 
 
-def _scores_of(strategy, laboratory, judge: Judge, budget, checkpoints, seed, names, description):
-    """Scores (n_environments, n_checkpoints) of the episodes of one strategy, by name."""
+def _scores_of(designer, laboratory, judge: Judge, budget, checkpoints, seed, description):
+    """Scores (n_environments, n_checkpoints) of the episodes of one designer, by name."""
+    strategy = designer._strategy_for(laboratory.n_variables)
+    unrestricted = laboratory.space()
+    space = design_space(
+        designer.feasible, [], *(x.numpy() for x in (unrestricted.low, unrestricted.high))
+    )
     parts = range(0, len(laboratory), _SYSTEMS_AT_ONCE)
     if description:
         from tqdm.auto import tqdm
 
         parts = tqdm(parts, desc=description)
-    results: dict[str, list] = {name: [] for name in names}
+    results: dict[str, list] = {name: [] for name in SCORES if name != "expected_edges"}
     for first in parts:
         some = laboratory[first : first + _SYSTEMS_AT_ONCE]
         generator = torch.Generator().manual_seed((seed + first) % 2**63)
-        histories, _ = run_episodes(strategy, some, budget, generator)
+        histories, _ = run_episodes(strategy, some, budget, generator, space)
         adjacency = some.systems.adjacency
         n_rows = [some.n_initial + some.rows_per_design * int(n) for n in checkpoints]
         probabilities = [judge.edge_probabilities(histories.until(n)) for n in n_rows]
-        for name in names:
+        for name in results:
             sign = -1.0 if name == "shd" else 1.0
             values = [sign * SCORES[name](p.double(), adjacency) for p in probabilities]
             results[name].append(torch.stack(values, dim=1).cpu().numpy())

@@ -71,8 +71,8 @@ class Experiment:
         ranked = np.sort(np.ascontiguousarray(X.T), axis=1)
         spread = np.square(ranked - ranked.mean(axis=1, keepdims=True)).sum(axis=1)
         # Those of standardised variables are equal but for rounding; their smallest values are not.
-        keys = (ranked[:, 0], ranked[:, -1], ranked.sum(axis=1), spread, mask.sum(axis=0))
-        order = np.lexsort(keys)
+        ranks = (ranked[:, 0], ranked[:, -1], ranked.sum(axis=1), spread, mask.sum(axis=0))
+        order = np.lexsort(ranks)
         X, mask = X[:, order], mask[:, order]
         keys = [mask]
         if regime is not None:

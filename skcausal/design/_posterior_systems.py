@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -172,7 +171,9 @@ def draw_acyclic_graphs(
     """Draw graphs without cycles from the probabilities of their edges.
 
     A provisional orientation of every pair is drawn; its votes, with some noise, put the variables
-    in order; edges along the order are then drawn given that there is none against it.
+    in order. Edges along the order are then drawn with their probability divided by how often the
+    draws have this order, so that over the draws they are as frequent as they should be, as far as
+    this is possible.
 
     Parameters
     ----------
@@ -200,6 +201,7 @@ def draw_acyclic_graphs(
     noise = torch.randn(score.shape, generator=generator, device=score.device)
     position = (-score + 0.3 * noise).argsort(dim=-1).argsort(dim=-1)
     along = position[..., :, None] < position[..., None, :]
-    given_order = probabilities / (1.0 - probabilities.mT).clamp(min=0.02)
+    share = along.to(probabilities).mean(dim=1)
+    given_order = probabilities / share.clamp(min=1.0 / n_graphs)
     edge = torch.rand(shape, generator=generator, device=probabilities.device)
-    return (edge < given_order.clamp(max=1.0 - 1.0 / math.pow(2.0, 8))[:, None]) & along
+    return (edge < given_order[:, None]) & along

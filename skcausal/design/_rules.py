@@ -72,7 +72,8 @@ def draw_candidates(
         return designs
     # If nothing is free nothing is learned.
     largest = min(space.most, int(space.allowed.sum()), max(1, n_targeted.shape[-1] - 1))
-    smallest = min(max(space.fewest, 1), largest)
+    smallest = max(space.fewest, 1)
+    largest = max(largest, smallest)
     size = torch.randint(smallest, largest + 1, (*count.shape[:2], 1), generator=generator)
     targets = _waiting_longest(count, size, space, generator)
     other = torch.arange(n_candidates)[:, None] % 2 == 1

@@ -134,6 +134,7 @@ def pair_features(inputs: ScorerInputs, *, with_units: bool) -> tuple[torch.Tens
         Entry (j, i, k): correlation of i and k over the rows in which j is free.
     """
     Z, mask = inputs.Z, inputs.mask
+    is_padding = (mask & (Z == 0)).all(dim=-1, keepdim=True)
     d = Z.shape[-1]
     identity = torch.eye(d, dtype=Z.dtype, device=Z.device)
     off = 1.0 - identity
@@ -179,7 +180,7 @@ def pair_features(inputs: ScorerInputs, *, with_units: bool) -> tuple[torch.Tens
         (unit_variance * left[..., 0]).log() / 2,
         torch.log1p(n_rows[..., 0]) / 4,
         inputs.n_targeted / 5,
-        torch.log1p(mask.sum(dim=1).to(Z)) / 3,
+        torch.log1p((mask & ~is_padding).sum(dim=1).to(Z)) / 3,
     ]
     if with_units:
         nodes.append(inputs.scale.clamp(min=1e-6).log())

@@ -131,6 +131,8 @@ def train_policy(parameters: dict) -> tuple[str, Any, dict, dict]:
     seed = seed_of_training(parameters["random_state"], parameters["checkpoint"])
     episodes = {name: parameters[name] for name in ("budget", "n_initial", "rows_per_design")}
     settings = {"seed": seed, "posterior": repr(parameters["posterior"]), **episodes, **given}
+    # More iterations of the same training go on from the checkpoint.
+    resumable = {name: value for name, value in settings.items() if name != "n_iterations"}
     checkpoint = parameters["checkpoint"]
     judge = judge_of(parameters["posterior"], prior, fixed_size(prior))
     policy, history = train_redq(
@@ -141,7 +143,7 @@ def train_policy(parameters: dict) -> tuple[str, Any, dict, dict]:
         **given,
         device=resolve_device(parameters["device"]),
         checkpoint=None if checkpoint is None else Path(checkpoint) / "redq.safetensors",
-        fingerprint=fingerprint_of((prior,), settings),
+        fingerprint=fingerprint_of((prior,), resumable),
         verbose=bool(parameters["verbose"]),
     )
     variant = given.get("target_distribution", "gaussian")

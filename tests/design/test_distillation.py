@@ -1,5 +1,8 @@
 """Distillation: what is learnt, and what an interruption, or another training, does to it."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -94,17 +97,19 @@ class TestWholeTraining:
     def test_folder_changes_nothing(self, expected, tmp_path):
         scorer, _ = train(tmp_path / "run")
         assert_same_weights(scorer, expected[0])
-        found = sorted(path.name for path in (tmp_path / "run").iterdir())
+
+    def test_files(self, finished):
+        found = sorted(path.name for path in finished.iterdir())
         numbers = [f"labels-{k:05d}.safetensors" for k in range(4)]
         assert found == [
             "edges.safetensors", *numbers, "scores-0.safetensors", "scores-1.safetensors",
         ]  # fmt: skip
 
-    def test_finished_training_is_read(self, expected, tmp_path, monkeypatch):
-        train(tmp_path)
+    def test_finished_training_is_read(self, expected, finished, tmp_path, monkeypatch):
+        folder = shutil.copytree(finished, tmp_path / "copy")
         monkeypatch.setattr(_distillation, "label_episodes", None)
         monkeypatch.setattr(_distillation, "draw_experiment", None)
-        scorer, history = train(tmp_path)
+        scorer, history = train(folder)
         assert_same_weights(scorer, expected[0])
         assert torch.equal(history["loss"], expected[1]["loss"])
 
@@ -122,6 +127,17 @@ class TestWholeTraining:
         assert_same_weights(scorer, expected[0])
         assert torch.equal(torch.random.get_rng_state(), before[0])
         np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+@pytest.fixture(scope="module")
+def finished(expected, tmp_path_factory):
+    """The folder of a whole training."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_distillation, "_PAIRS_PER_BATCH", 36)
+        patch.setattr(_labelled_states, "_EPISODES", 4)
+        train(folder)
+    return folder
 
 
 class Interrupted:
@@ -163,19 +179,15 @@ class TestInterruption:
             assert torch.equal(values, expected[1][term])
 
     @pytest.mark.parametrize("name", ["edges", "labels-00001", "scores-0"])
-    def test_files_of_another_training_are_refused(self, name, tmp_path):
-        train(tmp_path)
-        for path in tmp_path.iterdir():
-            if path.stem != name:
-                path.unlink()
+    def test_files_of_another_training_are_refused(self, name, finished, tmp_path):
+        shutil.copy(finished / f"{name}.safetensors", tmp_path)
         with pytest.raises(ValueError, match=r"belongs to (a|another) training"):
             train(tmp_path, fingerprint="another")
 
     @pytest.mark.parametrize("damage", ["truncated", "flipped", "text"])
     @pytest.mark.parametrize("name", ["labels-00000", "edges", "scores-0"])
-    def test_damaged_files_are_refused(self, damage, name, tmp_path):
-        train(tmp_path)
-        path = tmp_path / f"{name}.safetensors"
+    def test_damaged_files_are_refused(self, damage, name, finished, tmp_path):
+        path = Path(shutil.copytree(finished, tmp_path / "copy")) / f"{name}.safetensors"
         content = bytearray(path.read_bytes())
         if damage == "truncated":
             content = content[: len(content) // 2]
@@ -185,7 +197,7 @@ class TestInterruption:
             content = b"labels"
         path.write_bytes(content)
         with pytest.raises(ValueError, match=name):
-            train(tmp_path)
+            train(path.parent)
 
 
 class TestLabels:
