@@ -166,9 +166,9 @@ What it does: score designs of the next experiment from the data so far.
   AdamW, {recipe.n_epochs} passes in each round; one batch of episodes in ten was held out;
 - {card["minutes"]:.0f} minutes of one thread of a CPU, seed {card["seed"]}, torch {card["torch"]}.
 
-The command is `benchmarks/train/active_designer.py {name}`. One feature, the number of rows in which
-a variable was a target, counted rows of padding in this training; it does not any more, so that
-the command gives other weights of the same kind.
+The command is `benchmarks/train/active_designer.py {name}`. One feature, the number of rows in
+which a variable was a target, counted rows of padding in this training; it does not any more, so
+that the command gives other weights of the same kind.
 
 ## Figures
 
