@@ -88,7 +88,7 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
         - "uncertain_single", "uncertain_half": where the posterior is least certain;
         - "diffcbed" [3]_, "ss_finite" [4]_: by expected information, over graphs of a bootstrapped
           greedy search;
-        - "observational": no intervention.
+        - "observational": no intervention, whatever `feasible` says.
     prior : LinearPrior, GeneNetworkPrior or None, default=None
         Distribution of the systems that the data may come from. None: linear ones, in any units.
     posterior : estimator of a posterior or None, default=None
@@ -148,16 +148,13 @@ class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (n_variables,)
         Names of the variables, if X in `fit` had string column names.
 
-    See Also
-    --------
-    evaluate : Compare designers on simulated systems.
-
     Notes
     -----
-    Permuting the variables permutes the designs, and permuting the rows changes nothing.
+    Permuting the variables permutes the designs (unless two of them hold the same numbers), and
+    permuting the rows changes nothing.
 
     Most of what [1]_ gains over random designs is gained by rules that learn nothing: values at the
-    ends of their range, and balanced targets. See the user guide.
+    ends of their range, and balanced targets. See the user guide, and :func:`evaluate`.
 
     References
     ----------

@@ -141,6 +141,9 @@ def draw_systems(
         means = (sums.total / sums.n_rows.clamp(min=1.0)[..., None]).float()  # (s, j, i)
         own_mean = means.diagonal(dim1=-2, dim2=-1)[:, None]
         intercept = own_mean - torch.einsum("skij,sji->skj", coef, means)
+        error = (variance / sums.n_rows.clamp(min=1.0)[:, None].float()).sqrt()
+        normal = torch.randn(error.shape, generator=generator, device=error.device)
+        intercept = intercept + error * normal
     return PosteriorSystems(graphs, coef, intercept, variance.sqrt())
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skcausal.design._designer_parameters import design_space
+from skcausal.design._designer_parameters import default_ranges, design_space
 from skcausal.design._histories import Histories
 from skcausal.design._judges import STANDARDIZED, ExactJudge
 from skcausal.design._pool_replay import Pool, _cross_entropy, replay
@@ -45,7 +45,7 @@ class Recorder:
 
 
 def space_of(X, mask):
-    return design_space(None, None, [], X, mask)
+    return design_space(None, [], *default_ranges(None, X, mask))
 
 
 def run(pool, strategy=None, **arguments):
