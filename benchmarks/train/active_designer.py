@@ -15,10 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from _model_cards import install_weights, prior_text
-from scipy.stats import rv_discrete
+from _task_sizes import sizes
 
 from skcausal.design._distillation import distil
 from skcausal.design._policy_weights import POLICY_FILES, shipped_file
@@ -38,17 +37,6 @@ class Recipe:
     n_batches: int  # of episodes, in each of two rounds
     n_candidates: int
     n_epochs: int
-
-
-def sizes(*weighted):
-    """A distribution over numbers of variables, from (share, first, last) uniform pieces."""
-    numbers = np.concatenate([np.arange(first, last + 1) for _, first, last in weighted])
-    shares = np.concatenate(
-        [np.full(last - first + 1, share / (last - first + 1)) for share, first, last in weighted]
-    )
-    order = np.unique(numbers)
-    total = np.array([shares[numbers == n].sum() for n in order])
-    return rv_discrete(values=(order, total / total.sum()))()
 
 
 def genes(**changes):

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from _model_cards import install_weights, prior_text, stages
-from scipy.stats import rv_discrete
+from _task_sizes import sizes
 
 from skcausal.nn._network_files import fingerprint_of
 from skcausal.nn._pair_statistics import N_FEATURES
@@ -55,17 +55,6 @@ class Recipe:
     n_features: int
     n_steps: int
     learning_rate: float
-
-
-def sizes(*weighted):
-    """A distribution over numbers of variables, from (share, first, last) uniform pieces."""
-    numbers = np.concatenate([np.arange(first, last + 1) for _, first, last in weighted])
-    shares = np.concatenate(
-        [np.full(last - first + 1, share / (last - first + 1)) for share, first, last in weighted]
-    )
-    order = np.unique(numbers)
-    total = np.array([shares[numbers == n].sum() for n in order])
-    return rv_discrete(values=(order, total / total.sum()))()
 
 
 UP_TO_30 = sizes((0.35, 3, 6), (0.4, 7, 14), (0.25, 15, 30))
