@@ -893,7 +893,9 @@ class TestState:
             for mask in (None, rows()[1][-len(data) :]):
                 designer = make(name).fit(data, interventions=mask)
                 assert np.isfinite(designer.edge_probabilities_).all(), key
-                assert np.isfinite(designer.propose()).sum() == 2, key
+                n_targets = np.isfinite(designer.propose()).sum()
+                # Where all ranges are a single value, as for knock-outs, any number will do.
+                assert n_targets in ((1, 2, 3) if key == "all constant" else (2,)), key
 
     @pytest.mark.parametrize("name", ["lookahead", "balanced_half"])
     def test_numbers_that_are_too_large_are_refused(self, name):
