@@ -134,60 +134,21 @@ def pair_features(inputs: ScorerInputs, *, with_units: bool) -> tuple[torch.Tens
         Entry (j, i, k): correlation of i and k over the rows in which j is free.
     """
     Z, mask = inputs.Z, inputs.mask
-    is_padding = (mask & (Z == 0)).all(dim=-1, keepdim=True)
     d = Z.shape[-1]
     identity = torch.eye(d, dtype=Z.dtype, device=Z.device)
     off = 1.0 - identity
     sums = Histories(Z, mask, torch.zeros(0), 1).sums()
-    n_rows = sums.n_rows[..., None]
     covariance = sums.centred() + 1e-3 * identity
     scale = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
     correlation = covariance / (scale[..., :, None] * scale[..., None, :])
-    own = torch.einsum("bjij->bji", correlation) * off
-    # Regression of j on all others.
-    share = _RIDGE / n_rows.clamp(min=1.0)
-    system = correlation * (off[:, :, None] * off[:, None, :]) + (1.0 + share)[..., None] * identity
-    system = system - off[:, :, None] * identity
-    inverse = torch.linalg.inv(system)
-    slope = (inverse @ own[..., None])[..., 0] * off
-    left = (1.0 - (slope * own).sum(dim=-1, keepdim=True)).clamp(min=1e-3)
-    dof = (n_rows - d).clamp(min=2.0)
-    t = slope / (left / dof * inverse.diagonal(dim1=-2, dim2=-1)).sqrt()
-    effect, effect_t, n_set = _effects_of_set_values(sums, Z, mask, off)
-    unit = scale.diagonal(dim1=-2, dim2=-1)[..., None] / scale  # from correlations to slopes
-    asinh = torch.asinh
-    pairs = [
-        own,
-        asinh(own * n_rows.sqrt()) / 2,
-        asinh(slope * unit),
-        asinh(t),
-        torch.log1p(-own.square().clamp(max=0.999)),
-        asinh(effect),
-        asinh(effect_t),
-        asinh(effect - slope * unit),
-        torch.log1p(n_set) / 2,
-    ]
-    pair = torch.stack(pairs, dim=-1) * off[..., None]
-    nodes = [
-        left[..., 0].log(),
-        (
-            unit_variance := (
-                covariance.diagonal(dim1=-2, dim2=-1).diagonal(dim1=-2, dim2=-1)
-                / n_rows[..., 0].clamp(min=1.0)
-            ).clamp(min=1e-4)
-        ).log()
-        / 2,
-        (unit_variance * left[..., 0]).log() / 2,
-        torch.log1p(n_rows[..., 0]) / 4,
-        inputs.n_targeted / 5,
-        torch.log1p((mask & ~is_padding).sum(dim=1).to(Z)) / 3,
-    ]
-    if with_units:
-        nodes.append(inputs.scale.clamp(min=1e-6).log())
-    node = torch.stack(nodes, dim=-1)
-    parts = [pair, pair.transpose(1, 2), identity[..., None] * node[:, :, None]]
+    slope, t, left = _regress_on_others(correlation, sums.n_rows[..., None], off)
+    pair = _pairs(inputs, sums, correlation, scale, slope, t) * off[..., None]
+    node = _nodes(inputs, sums, covariance, left, with_units=with_units)
     whole = torch.stack([inputs.n_designs / 10, torch.full_like(inputs.n_designs, d / 10)], dim=-1)
-    parts += [
+    parts = [
+        pair,
+        pair.transpose(1, 2),
+        identity[..., None] * node[:, :, None],
         whole[:, None, None].expand(-1, d, d, -1),
         identity[None, ..., None].expand(len(Z), d, d, 1),
     ]
@@ -196,6 +157,64 @@ def pair_features(inputs: ScorerInputs, *, with_units: bool) -> tuple[torch.Tens
         units = torch.stack(torch.broadcast_tensors(log_scale[:, :, None], log_scale[:, None]), -1)
         parts.append(units * off[..., None])
     return torch.cat(parts, dim=-1), correlation
+
+
+def _regress_on_others(correlation, n_rows, off):
+    """Regress each variable on all others over the rows in which it is free.
+
+    Returns coefficients and t-statistics (n_systems, j, i), and the share (n_systems, j) of the
+    variance of j that is left.
+    """
+    identity = 1.0 - off
+    own = torch.einsum("bjij->bji", correlation) * off
+    share = _RIDGE / n_rows.clamp(min=1.0)
+    system = correlation * (off[:, :, None] * off[:, None, :]) + (1.0 + share)[..., None] * identity
+    system = system - off[:, :, None] * identity
+    inverse = torch.linalg.inv(system)
+    slope = (inverse @ own[..., None])[..., 0] * off
+    left = (1.0 - (slope * own).sum(dim=-1, keepdim=True)).clamp(min=1e-3)
+    dof = (n_rows - correlation.shape[-1]).clamp(min=2.0)
+    t = slope / (left / dof * inverse.diagonal(dim1=-2, dim2=-1)).sqrt()
+    return slope, t, left[..., 0]
+
+
+def _pairs(inputs, sums, correlation, scale, slope, t):
+    """Features (n_systems, j, i, 9) of pairs; without meaning on the diagonal."""
+    off = 1.0 - torch.eye(scale.shape[-1], dtype=scale.dtype, device=scale.device)
+    own = torch.einsum("bjij->bji", correlation) * off
+    effect, effect_t, n_set = _effects_of_set_values(sums, inputs.Z, inputs.mask, off)
+    unit = scale.diagonal(dim1=-2, dim2=-1)[..., None] / scale  # from correlations to slopes
+    asinh = torch.asinh
+    features = [
+        own,
+        asinh(own * sums.n_rows[..., None].sqrt()) / 2,
+        asinh(slope * unit),
+        asinh(t),
+        torch.log1p(-own.square().clamp(max=0.999)),
+        asinh(effect),
+        asinh(effect_t),
+        asinh(effect - slope * unit),
+        torch.log1p(n_set) / 2,
+    ]
+    return torch.stack(features, dim=-1)
+
+
+def _nodes(inputs, sums, covariance, left, *, with_units):
+    """Features (n_systems, n_variables, 6 or 7) of single variables."""
+    is_padding = (inputs.mask & (inputs.Z == 0)).all(dim=-1, keepdim=True)
+    own = covariance.diagonal(dim1=-2, dim2=-1).diagonal(dim1=-2, dim2=-1)
+    variance = (own / sums.n_rows.clamp(min=1.0)).clamp(min=1e-4)
+    features = [
+        left.log(),
+        variance.log() / 2,
+        (variance * left).log() / 2,
+        torch.log1p(sums.n_rows) / 4,
+        inputs.n_targeted / 5,
+        torch.log1p((inputs.mask & ~is_padding).sum(dim=1).to(inputs.Z)) / 3,
+    ]
+    if with_units:
+        features.append(inputs.scale.clamp(min=1e-6).log())
+    return torch.stack(features, dim=-1)
 
 
 def _effects_of_set_values(sums: FreeSums, Z, mask, off):
