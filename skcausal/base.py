@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from skcausal._row_blocks import in_row_blocks
 from skcausal.interventions import check_interventions, check_regimes, hide_free_cells
 
 __all__ = ["InterventionMixin", "InterventionPredictor"]
@@ -199,7 +200,7 @@ class InterventionPredictor(InterventionMixin, DensityMixin, BaseEstimator):
 
     def _predict_checked(self, X, mask):
         """Predict, and refuse to hand out overflowed values."""
-        return compute_finite(self._predict, X, mask, what="predictions")
+        return compute_rows(self._predict, X, mask, what="predictions")
 
     def _with_names(self, X):
         """Give X its column names back, if there were any: a wrapped estimator may match them."""
@@ -231,6 +232,11 @@ def neg_interventional_error(X, X_pred, mask, scale, *, sample_weight=None):
         )
     errors = compute_finite(lambda X: ((X - X_pred) / scale) ** 2, X, what="squared errors")
     return -float(np.average(errors, weights=weights))
+
+
+def compute_rows(compute, X, *args, what):
+    """Return ``compute(X, *args)`` from blocks of rows; raise where extreme values overflow."""
+    return compute_finite(lambda *arrays: in_row_blocks(compute, *arrays), X, *args, what=what)
 
 
 def compute_finite(compute, X, *args, what):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
 
+from skcausal._row_blocks import in_row_blocks
 from skcausal.nn import MemberMLP
 
 ROWS_AT_ONCE = 4096
@@ -140,6 +142,10 @@ def represent(network: CFRNetwork, x: torch.Tensor) -> torch.Tensor:
 
 def _in_pieces(network: CFRNetwork, x: torch.Tensor, function) -> torch.Tensor:
     """Apply a function of (n_members, n, n_features) to the same rows (n, n_features) for all."""
+
+    def of_all_members(block):
+        return function(block.expand(network.n_members, *block.shape))
+
     with torch.no_grad():
-        pieces = [function(p.expand(network.n_members, *p.shape)) for p in x.split(ROWS_AT_ONCE)]
-    return torch.cat(pieces, dim=1)
+        join = partial(torch.cat, dim=1)
+        return in_row_blocks(of_all_members, x, join=join, rows_at_once=ROWS_AT_ONCE)

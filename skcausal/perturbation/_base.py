@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skcausal.base import InterventionPredictor, compute_finite, neg_interventional_error
+from skcausal.base import InterventionPredictor, compute_rows, neg_interventional_error
 from skcausal.interventions import check_interventions, hide_free_cells
 from skcausal.perturbation._features import check_features, is_mask
 
@@ -117,9 +117,11 @@ class PerturbationPredictor(InterventionPredictor):
 
     def _predict_checked(self, X, mask, features):
         """Predict, keep intervened cells, and refuse to hand out overflowed values."""
-        return compute_finite(
-            lambda X: np.where(mask, X, self._predict(X, mask, features)), X, what="predictions"
-        )
+
+        def predict(X, mask, features):
+            return np.where(mask, X, self._predict(X, mask, features))
+
+        return compute_rows(predict, X, mask, features, what="predictions")
 
     def _check_rows(self, X, interventions, method, *, allow_nan):
         """Validate rows against the training columns, and their features against X."""

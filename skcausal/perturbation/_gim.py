@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skcausal.base import compute_finite
+from skcausal.base import compute_finite, compute_rows
 from skcausal.graphs import topological_order
 from skcausal.perturbation._base import PerturbationPredictor
 from skcausal.perturbation._contexts import distinct_rows, summarise_contexts
@@ -233,15 +233,15 @@ class GenerativeInterventionModel(PerturbationPredictor):
             of variables that a mask marks as set ("do"), it is that of the others given them.
         """
         X, mask, features = self._check_rows(X, interventions, "score_samples", allow_nan=False)
-        standardised = (X - self._centre) / self._unit
-        set_by_mask = mask & (self._model.kind == "do")
-        latent = self._latent_rows(standardised, set_by_mask, features)
 
-        def log_density(standardised):
+        def log_density(X, mask, features):
+            standardised = (X - self._centre) / self._unit
+            set_by_mask = mask & (self._model.kind == "do")
+            latent = self._latent_rows(standardised, set_by_mask, features)
             density = self._model.log_density(standardised, latent, skip=set_by_mask)
             return density - (np.log(self._unit) * ~set_by_mask).sum(axis=1)
 
-        return compute_finite(log_density, standardised, what="log-likelihoods")
+        return compute_rows(log_density, X, mask, features, what="log-likelihoods")
 
     def sample(self, n_samples=1, *, interventions=None, X=None, random_state=None):
         """Draw rows under a perturbation.

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from skcausal._row_blocks import in_row_blocks
 from skcausal.nn import MemberMLP
 from skcausal.perturbation._contexts import sum_by_group
 from skcausal.perturbation._linear_mechanisms import Measurement, odds_of_contexts
@@ -128,13 +129,12 @@ class MLPMechanisms(nn.Module):
 
     def expect(self, X):
         """Evaluate all mechanisms at rows X (n_samples, n_variables): float64, of that shape."""
-        f = np.empty(X.shape)
+
+        def values(rows):
+            return self.values(torch.as_tensor(rows).to(self.linear)).cpu().double().numpy()
+
         with torch.no_grad():
-            for start in range(0, len(X), _ROWS_AT_ONCE):
-                part = slice(start, start + _ROWS_AT_ONCE)
-                rows = torch.as_tensor(X[part]).to(self.linear)
-                f[part] = self.values(rows).cpu().numpy()
-        return f
+            return in_row_blocks(values, X, rows_at_once=_ROWS_AT_ONCE)
 
     def propagate(self, source, targets=None, values=None):
         """Solve the equations of rows, in causal order.

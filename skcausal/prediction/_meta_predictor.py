@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skcausal.base import InterventionPredictor, compute_finite, control_mean
+from skcausal.base import InterventionPredictor, compute_rows, control_mean
 from skcausal.graphs import to_networkx
 from skcausal.nn import resolve_device, resolve_dtype
 from skcausal.nn._network_files import cast_network
@@ -278,10 +278,11 @@ class MetaInterventionPredictor(PretrainedMixin, LinearSCMQueries, InterventionP
         X_pred = self._predict_checked(X_filled, mask)
         if not return_std:
             return X_pred
-        std = compute_finite(
-            self._standard_deviation, X_filled, mask, X_pred, return_std == "row", what="errors"
-        )
-        return X_pred, std
+
+        def deviation(X, mask, X_pred):
+            return self._standard_deviation(X, mask, X_pred, return_std == "row")
+
+        return X_pred, compute_rows(deviation, X_filled, mask, X_pred, what="errors")
 
     @available_if(_has_equations)
     def to_networkx(self):

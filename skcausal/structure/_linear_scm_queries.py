@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcausal.base import compute_finite
+from skcausal.base import compute_finite, compute_rows
 from skcausal.interventions import check_interventions
 
 
@@ -27,7 +27,7 @@ class LinearSCMQueries:
             E[x_j | parents of j] for free variables; intervened cells keep their value.
         """
         X, mask = self._check_query(X, interventions, "predict_from_parents", allow_nan=False)
-        return compute_finite(self.scm_.parental_mean, X, mask, what="predictions")
+        return compute_rows(self.scm_.parental_mean, X, mask, what="predictions")
 
     def score_samples(self, X, *, interventions=None):
         """Return each row's log-likelihood under its intervention.
@@ -45,8 +45,11 @@ class LinearSCMQueries:
             Log-density, in nats, of the free variables given the values of the targets.
         """
         X, mask = self._check_query(X, interventions, "score_samples", allow_nan=False)
-        X = X - self._mean_correction(X, mask)
-        return compute_finite(self.scm_.log_density, X, mask, what="log-likelihoods")
+
+        def log_density(X, mask):
+            return self.scm_.log_density(X - self._mean_correction(X, mask), mask)
+
+        return compute_rows(log_density, X, mask, what="log-likelihoods")
 
     def sample(self, n_samples=1, *, interventions=None, X=None, random_state=None):
         """Draw rows from the model under an intervention.
