@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from skcausal._array_storage import ArrayStorageMixin
 from skcausal._row_blocks import in_row_blocks
 from skcausal.interventions import check_interventions, check_regimes, hide_free_cells
 
@@ -39,7 +40,7 @@ class InterventionMixin:
         )
 
 
-class InterventionPredictor(InterventionMixin, DensityMixin, BaseEstimator):
+class InterventionPredictor(ArrayStorageMixin, InterventionMixin, DensityMixin, BaseEstimator):
     """Base of the estimators that predict all variables under an intervention.
 
     A subclass writes ``_fit(X, mask, regime)``, which learns from finite data (n_samples,

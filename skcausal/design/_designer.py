@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from skcausal.base import InterventionMixin, _location_and_scale, refuse_nan
+from skcausal.base import ArrayStorageMixin, InterventionMixin, _location_and_scale, refuse_nan
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._designer_parameters import (
     as_labels,
@@ -54,7 +54,7 @@ ALGORITHMS = (
 )
 
 
-class ActiveDesigner(PretrainedMixin, InterventionMixin, BaseEstimator):
+class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, BaseEstimator):
     """Propose the next intervention, to learn the causal graph from few experiments.
 
     Given the rows observed so far, it says which variables to intervene on next, and what to set

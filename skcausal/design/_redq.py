@@ -20,8 +20,8 @@ from skcausal.design._laboratory import Laboratory
 from skcausal.design._policy_networks import POLICIES, BernoulliPolicy, DesignCritic, DesignPolicy
 from skcausal.design._replay_buffer import ReplayBuffer, Transitions
 from skcausal.design._rewards import REWARDS
-from skcausal.nn._checkpoint import check_writable, load_checkpoint, save_checkpoint
-from skcausal.nn._training_state import Terms, _alike, _by_prefix
+from skcausal.nn._checkpoint import alike, check_writable, load_checkpoint, save_checkpoint
+from skcausal.nn._training_state import Terms, _by_prefix
 from skcausal.simulators._parameters import check_choice, check_count, check_number
 
 # Checkpoints are at least so far apart, and so many times as long as writing the last one took.
@@ -430,7 +430,7 @@ class REDQ:
     def fits(self, parts: Mapping[str, Terms]) -> bool:
         """Whether tensors belong to networks of these sizes."""
         return all(
-            _alike(parts.get(prefix, {}), module.state_dict())
+            alike(parts.get(prefix, {}), module.state_dict())
             for prefix, module in self._modules().items()
         )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from skcausal.design._histories import Histories
-from skcausal.nn._training_state import Terms, _alike
+from skcausal.nn._checkpoint import alike
+from skcausal.nn._training_state import Terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,4 +139,4 @@ class ReplayBuffer:
     def fits(self, tensors: Terms, n_added: int) -> bool:
         """Whether tensors belong to a buffer of this size after so many episodes."""
         n_kept = min(n_added, len(self._stored["rewards"]))
-        return _alike(tensors, {name: tensor[:n_kept] for name, tensor in self._stored.items()})
+        return alike(tensors, {name: tensor[:n_kept] for name, tensor in self._stored.items()})

@@ -15,6 +15,7 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skcausal._array_storage import ArrayStorageMixin
 from skcausal.effects._drift import MOST_ROWS, closest_environment
 from skcausal.effects._effect_queries import EffectQueries
 from skcausal.effects._export import export_outcomes
@@ -38,6 +39,7 @@ from skcausal.nn import local_device, resolve_device, resolve_dtype
 
 
 class CFRRegressor(
+    ArrayStorageMixin,
     EffectQueries,
     TreatmentMixin,
     ClassNamePrefixFeaturesOutMixin,
@@ -459,9 +461,7 @@ class CFRRegressor(
         x = self._scaling.apply(covariates)
         if len(x) > MOST_ROWS:
             x = x[rng.choice(len(x), MOST_ROWS, replace=False)]
-        references = [
-            (label, self._represent(rows)) for label, rows in self._summary.reference.items()
-        ]
+        references = [(label, self._represent(rows)) for label, rows in self._summary.reference]
         seed = rng.randint(2**31 - 1)
         return closest_environment(self._represent(x), references, n_permutations, seed)
 
@@ -498,12 +498,6 @@ class CFRRegressor(
         """
         check_is_fitted(self)
         return export_outcomes(self, path, format=format, quantize=quantize)
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        if "network_" in state:  # a model that was fitted on a GPU is read where there is none
-            state = state | {"network_": deepcopy(state["network_"]).cpu()}
-        return state
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "network_")
@@ -566,7 +560,7 @@ class CFRRegressor(
                 data.y, data.arm, data.weight, outcomes, held_out, propensity
             )
         reference = reference_rows(x, data.environment, self.environments_, seed)
-        self._summary = Summary(effect_variance(outcomes), *correction, reference)
+        self._summary = Summary(effect_variance(outcomes), *correction, list(reference.items()))
 
     def _outcomes(self, covariates):
         """Outcomes (n_members, n, n_arms) in the units of y."""
@@ -581,4 +575,5 @@ class CFRRegressor(
 
     def _tensor(self, x):
         """Scaled covariates where the networks are."""
-        return torch.from_numpy(x).to(next(self.network_.parameters()))
+        like = next(self.network_.parameters())
+        return torch.tensor(x, dtype=like.dtype, device=like.device)  # x may be read-only

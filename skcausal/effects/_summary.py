@@ -22,14 +22,14 @@ class Summary(NamedTuple):
         were no two rows of every level.
     correction_covariance : ndarray of shape (n_arms, n_arms) or None
         Covariance of these means.
-    reference : dict
-        Label of an environment, None for the mixture of all -> scaled covariates of some rows.
+    reference : list of (label, ndarray of shape (m, n_features))
+        Scaled covariates of some rows of each environment, and, as None, of the mixture of all.
     """
 
     effect_variance: np.ndarray
     correction: np.ndarray | None
     correction_covariance: np.ndarray | None
-    reference: dict
+    reference: list[tuple[object, np.ndarray]]
 
 
 def effect_variance(outcomes: np.ndarray) -> np.ndarray:

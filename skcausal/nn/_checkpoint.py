@@ -93,7 +93,7 @@ def load_checkpoint(
     written = metadata.get(_HEADER, "")
     try:
         header = json.loads(written)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):  # the latter from a hostile file
         header = None
     if not isinstance(header, dict):
         raise ValueError(f"{str(path)!r} is a safetensors file, but no checkpoint of skcausal.")
@@ -113,6 +113,14 @@ def _digest(header: str, tensors: Mapping[str, torch.Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def alike(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> bool:
+    """Whether two sets of tensors have the same names, shapes and types."""
+    return found.keys() == wanted.keys() and all(
+        (tensor.shape, tensor.dtype) == (wanted[name].shape, wanted[name].dtype)
+        for name, tensor in found.items()
+    )
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from skcausal import __version__
-from skcausal.nn._checkpoint import load_checkpoint, save_checkpoint
+from skcausal.nn._checkpoint import alike, load_checkpoint, save_checkpoint
 
 
 class NetworkFiles:
@@ -117,16 +117,17 @@ class NetworkFiles:
             raise ValueError(
                 f"{str(path)!r} is damaged: no network has the sizes {sizes!r}."
             ) from error
-        expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if expected != found:
+        if not alike(tensors, network.state_dict()):
             raise ValueError(
                 f"{str(path)!r} is damaged: its weights do not fit a network of its size."
             )
         if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
             raise ValueError(f"{str(path)!r} is damaged: it holds weights that are not finite.")
+        card = header.get("card") or {}
+        if not isinstance(card, dict):
+            raise ValueError(f"{str(path)!r} is damaged: its card is no table of entries.")
         network.load_state_dict(tensors)
-        return network, dict(header.get("card") or {})
+        return network, card
 
 
 def _is_size(name, value) -> bool:

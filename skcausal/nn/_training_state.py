@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from skcausal.nn._best_epoch import BestEpochs
-from skcausal.nn._checkpoint import save_checkpoint
+from skcausal.nn._checkpoint import alike, save_checkpoint
 
 Terms = dict[str, torch.Tensor]
 
@@ -99,12 +99,13 @@ class TrainingState:
         if not {"fingerprint", "epoch", "step"} <= header.keys():
             raise ValueError(f"{str(path)!r} is no checkpoint of a training.")
         parts = _by_prefix(tensors)
-        fits = _alike(parts.get("module", {}), self.module.state_dict())
+        fits = alike(parts.get("module", {}), self.module.state_dict())
         if header["fingerprint"] != fingerprint or not fits:
             raise ValueError(
                 f"The checkpoint {str(path)!r} belongs to another training: the data, the "
                 "parameters or the random_state differ. Remove the file or name another one."
             )
+        optimizer = _read_parts(path, parts, header, wanted=self.module.state_dict())
         device = next(self.module.parameters()).device
         self.module.load_state_dict(parts["module"])
         self.best = {name: t.to(device) for name, t in parts.get("best", {}).items()}
@@ -112,20 +113,29 @@ class TrainingState:
         for loss in self.records.get("validation", []):
             self.best_epochs.update(loss)
         self.epoch, self.step = header["epoch"], header["step"]
-        optimizer: dict[int, Terms] = {}
-        for key, value in parts.get("optimizer", {}).items():
-            number, name = key.split(".", 1)
-            optimizer.setdefault(int(number), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
 
 
-def _alike(found: Terms, wanted: Mapping[str, torch.Tensor]) -> bool:
-    """Whether two sets of tensors have the same names, shapes and types."""
-    return found.keys() == wanted.keys() and all(
-        (tensor.shape, tensor.dtype) == (wanted[name].shape, wanted[name].dtype)
-        for name, tensor in found.items()
+def _read_parts(path, parts, header, *, wanted) -> dict[int, Terms]:
+    """Return the optimizer's state; raise where the parts contradict each other."""
+    counts = [header["epoch"], header["step"]]
+    best, history = parts.get("best", {}), parts.get("history", {})
+    state: dict[int, Terms] = {}
+    for key, value in parts.get("optimizer", {}).items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number) if number.isdecimal() else -1, {})[name] = value
+    whole = (
+        all(type(count) is int and count >= 0 for count in counts)
+        and all(name in wanted and t.shape == wanted[name].shape for name, t in best.items())
+        and all(t.ndim > 0 and len(t) == counts[0] for t in history.values())
+        and bool(history) == (counts[0] != 0)
+        and all(bool(t.isfinite().all()) for t in best.values())
+        and min(state, default=0) >= 0
     )
+    if not whole:
+        raise ValueError(f"The checkpoint {str(path)!r} is damaged: its parts do not fit together.")
+    return state
 
 
 def _check_leading_axis(parameters: Mapping[str, torch.Tensor], n_members: int) -> None:
