@@ -1,6 +1,11 @@
 """Sphinx configuration: user guide, gallery of examples and reference of the public names."""
 
+import sys
+from pathlib import Path
+
 import skcausal
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))  # extensions of this documentation
 
 project = "skcausal"
 author = "The skcausal developers"
@@ -14,6 +19,7 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
+    "evidence",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "auto_examples/GALLERY_HEADER.rst"]
@@ -35,7 +41,30 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skcausal {release}"
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_theme_options = {
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "header_links_before_dropdown": 6,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+# The landing page lists everything itself; single pages have no neighbours to show at their left.
+html_sidebars = {
+    page: []
+    for page in (
+        "contributing",
+        "evidence",
+        "glossary",
+        "index",
+        "install",
+        "model_cards",
+        "reliability",
+        "scale",
+        "stability",
+        "tour",
+        "whats_new",
+    )
+}
 html_show_sourcelink = False
 
 
