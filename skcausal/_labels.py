@@ -45,6 +45,8 @@ def check_labels(labels, n_samples, *, name):
             f"{name} must hold labels of one kind, all strings or all numbers; found "
             f"{sorted({type(label).__name__ for label in array})}."
         )
+    if array.dtype.kind == "c" or (array.dtype.kind == "f" and np.isinf(array).any()):
+        raise ValueError(f"{name} must hold strings or finite real numbers as labels.")
     codes, levels = pd.factorize(array, sort=True)
     n_missing = int((codes < 0).sum())
     if n_missing:

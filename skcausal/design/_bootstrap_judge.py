@@ -159,7 +159,10 @@ def _balanced_choice(n_systems, n_samples, n_draws, generator):
     """Draw samples (n_systems, n_draws), in rounds that have each of them once."""
     rounds = -(-n_draws // n_samples)
     order = torch.rand(
-        (n_systems, rounds, n_samples), generator=generator, device=generator.device
+        (n_systems, rounds, n_samples),
+        generator=generator,
+        device=generator.device,
+        dtype=torch.float32,
     ).argsort(dim=-1)
     return order.flatten(1)[:, :n_draws]
 

@@ -34,8 +34,8 @@ class DesignSpace:
         """Make the space of all designs with values in one range."""
         return cls(
             torch.ones(n_variables, dtype=torch.bool),
-            torch.full((n_variables,), low),
-            torch.full((n_variables,), high),
+            torch.full((n_variables,), low, dtype=torch.float32),
+            torch.full((n_variables,), high, dtype=torch.float32),
             0,
             n_variables,
         )

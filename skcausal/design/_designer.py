@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from skcausal.base import ArrayStorageMixin, InterventionMixin, _location_and_scale, refuse_nan
+from skcausal.base import ArrayStorageMixin, InterventionMixin, refuse_nan
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._designer_parameters import (
     as_labels,
@@ -486,7 +486,6 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
 
     def _take(self, X, mask, labels):
         """Remember the rows, and what the posterior says about them."""
-        _location_and_scale(X)  # raises where numbers are too large
         experiment = self._experiment(X, mask, labels)
         self._space(X, mask)  # raises where `feasible` makes no sense
         probabilities = self._judge.edge_probabilities(experiment.histories)[0]
@@ -542,7 +541,7 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         systems = self._judge.draw(histories, 2, generator)
         n_rows = histories.rows_per_design
         shape = (1, systems.coef.shape[1], n_rows, histories.n_variables)
-        noise = torch.randn(shape, generator=generator)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float32)
         outcome = systems.simulate(designs[:, None], noise)[:, 0, 0].to(histories.X)
         return histories.add(outcome, designs.targets[:, None].expand(outcome.shape))
 

@@ -169,7 +169,7 @@ def _simulate(systems, targets, values, noise):
     """
     coef, intercept, scale = systems.coef[0], systems.intercept[0], systems.noise_scale[0]
     free = (1.0 - targets)[:, None]  # (c, 1, d)
-    identity = torch.eye(coef.shape[-1], device=coef.device)
+    identity = torch.eye(coef.shape[-1], device=coef.device, dtype=torch.float32)
     system = identity - coef * free[:, :, None, :]  # (c, k, d, d)
     own = intercept[:, None, None] + scale[:, None, None] * noise  # (k, m, r, d)
     own = free[:, :, None, None] * own + (targets * values)[:, None, None, None]
@@ -183,8 +183,14 @@ def _ascend(systems, space, sizes, schedule, generator):
     n_steps, learning_rate, temperature, estimator = schedule
     n_draws, d = systems.coef.shape[1:3]
     like = systems.coef
-    logits = torch.zeros((n_restarts, d), device=like.device, requires_grad=True)
-    start = 2.0 * torch.rand((n_restarts, d), generator=generator, device=like.device) - 1.0
+    logits = torch.zeros(
+        (n_restarts, d), device=like.device, requires_grad=True, dtype=torch.float32
+    )
+    start = (
+        2.0
+        * torch.rand((n_restarts, d), generator=generator, device=like.device, dtype=torch.float32)
+        - 1.0
+    )
     position = torch.atanh(0.99 * start).requires_grad_()
     optimizer = torch.optim.Adam([logits, position], lr=learning_rate)
     for step in range(n_steps):
@@ -192,7 +198,10 @@ def _ascend(systems, space, sizes, schedule, generator):
         targets = _relaxed_targets(logits, n_masks, heat, space, generator)
         values = _within(position, space)[:, None].expand_as(targets)
         noise = torch.randn(
-            (n_draws, n_outcomes, n_rows, d), generator=generator, device=like.device
+            (n_draws, n_outcomes, n_rows, d),
+            generator=generator,
+            device=like.device,
+            dtype=torch.float32,
         )
         information = expected_information(
             systems, targets.flatten(0, 1), values.flatten(0, 1), noise, estimator
@@ -208,6 +217,7 @@ def _ascend(systems, space, sizes, schedule, generator):
             (n_draws, _MORE_OUTCOMES * n_outcomes, n_rows, d),
             generator=generator,
             device=like.device,
+            dtype=torch.float32,
         )
         best = expected_information(systems, targets, values, noise, estimator).argmax()
         chosen = targets[best] > 0.5
@@ -224,7 +234,10 @@ def _finalists(logits, heat, space, generator):
 def _relaxed_targets(logits, n_masks, heat, space, generator):
     """Draw targets (n_restarts, n_masks, d): 0 or 1, with the gradient of the relaxation."""
     uniform = torch.rand(
-        (len(logits), n_masks, logits.shape[-1]), generator=generator, device=logits.device
+        (len(logits), n_masks, logits.shape[-1]),
+        generator=generator,
+        device=logits.device,
+        dtype=torch.float32,
     ).clamp(1e-6, 1.0 - 1e-6)
     perturbed = logits[:, None] + torch.logit(uniform)
     soft = torch.sigmoid(perturbed / heat)

@@ -211,7 +211,7 @@ def train_on_edges(
 
 def edge_cross_entropy(logits: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of edges (n_systems, n_variables, n_variables), without the diagonal."""
-    off = 1.0 - torch.eye(logits.shape[-1], device=logits.device)
+    off = 1.0 - torch.eye(logits.shape[-1], device=logits.device, dtype=torch.float32)
     entropy = binary_cross_entropy_with_logits(logits, edges, reduction="none") * off
     return entropy.sum() / (len(logits) * off.sum())
 

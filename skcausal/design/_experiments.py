@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from skcausal.base import _location_and_scale
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._histories import Designs, Histories
 
@@ -67,6 +68,7 @@ class Experiment:
         experiment : Experiment
             The rows.
         """
+        _location_and_scale(X)  # raises where numbers are too large
         # Sums that depend neither on the order of the rows nor on the layout in memory.
         ranked = np.sort(np.ascontiguousarray(X.T), axis=1)
         spread = np.square(ranked - ranked.mean(axis=1, keepdims=True)).sum(axis=1)

@@ -68,6 +68,7 @@ def ss_finite_designs(
         (n_systems, n_draws, n_outcomes, rows_per_design, d),
         generator=generator,
         device=systems.coef.device,
+        dtype=torch.float32,
     )
     found = [_add_targets(systems[k : k + 1], space, noise[k]) for k in range(n_systems)]
     targets = torch.stack(found)

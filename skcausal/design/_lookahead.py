@@ -60,6 +60,7 @@ def expected_utility(
         (len(systems.coef), n_outcomes, rows_per_design, systems.coef.shape[-1]),
         generator=generator,
         device=systems.coef.device,
+        dtype=torch.float32,
     )
     return torch.stack(
         [
@@ -100,11 +101,11 @@ def _log_densities(systems, free, outcomes):
     """Log-densities (n_candidates, n_outcomes, n_draws) of outcomes under every draw."""
     coef, scale = systems.coef[0], systems.noise_scale[0]
     d = coef.shape[-1]
-    identity = torch.eye(d, device=coef.device)
+    identity = torch.eye(d, device=coef.device, dtype=torch.float32)
     rows = torch.cat([identity - coef, -systems.intercept[0][:, None]], dim=1) / scale[:, None]
     # Upper triangles of a_j a_j' with off-diagonal entries twice: (draw, pair, j).
     first, second = torch.triu_indices(d + 1, d + 1, device=coef.device)
-    twice = torch.where(first == second, 1.0, 2.0)
+    twice = 2.0 - (first == second).to(rows)
     pairs = rows[:, first] * rows[:, second] * twice[:, None]
     matrices = (free.to(pairs) @ pairs.flatten(0, 1).mT).unflatten(-1, (-1, len(first)))
     ones = torch.ones_like(outcomes[..., :1])

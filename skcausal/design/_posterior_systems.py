@@ -133,7 +133,9 @@ def draw_systems(
     shape = (model.noise_shape + 0.5 * n_rows.float())[:, None].expand_as(residual).contiguous()
     gamma = torch._standard_gamma(shape, generator=generator)
     variance = (model.noise_rate + 0.5 * residual) / gamma.clamp(min=1e-6)
-    normal = torch.randn(mean.shape, generator=generator, device=mean.device)[..., None]
+    normal = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=torch.float32)[
+        ..., None
+    ]
     deviation = torch.linalg.solve_triangular(factor.mT, normal, upper=True)[..., 0]
     coef = ((mean + variance.sqrt()[..., None] * deviation) * parents).mT
     intercept = torch.zeros_like(variance)
@@ -142,7 +144,9 @@ def draw_systems(
         own_mean = means.diagonal(dim1=-2, dim2=-1)[:, None]
         intercept = own_mean - torch.einsum("skij,sji->skj", coef, means)
         error = (variance / sums.n_rows.clamp(min=1.0)[:, None].float()).sqrt()
-        normal = torch.randn(error.shape, generator=generator, device=error.device)
+        normal = torch.randn(
+            error.shape, generator=generator, device=error.device, dtype=torch.float32
+        )
         intercept = intercept + error * normal
     return PosteriorSystems(graphs, coef, intercept, variance.sqrt())
 
@@ -194,17 +198,19 @@ def draw_acyclic_graphs(
     """
     n_systems, d, _ = probabilities.shape
     shape = (n_systems, n_graphs, d, d)
-    uniform = torch.rand(shape, generator=generator, device=probabilities.device)
+    uniform = torch.rand(
+        shape, generator=generator, device=probabilities.device, dtype=torch.float32
+    )
     forward = probabilities[:, None].triu(1)
     backward = probabilities.mT[:, None].triu(1)
     total = (forward + backward).clamp(min=1.0)
     votes = (uniform < forward / total).float() - (uniform > 1.0 - backward / total).float()
     votes = votes.triu(1)  # 1 for i -> j, -1 for j -> i, of i < j
     score = votes.sum(dim=-1) - votes.sum(dim=-2)
-    noise = torch.randn(score.shape, generator=generator, device=score.device)
+    noise = torch.randn(score.shape, generator=generator, device=score.device, dtype=torch.float32)
     position = (-score + 0.3 * noise).argsort(dim=-1).argsort(dim=-1)
     along = position[..., :, None] < position[..., None, :]
     share = along.to(probabilities).mean(dim=1)
     given_order = probabilities / share.clamp(min=1.0 / n_graphs)
-    edge = torch.rand(shape, generator=generator, device=probabilities.device)
+    edge = torch.rand(shape, generator=generator, device=probabilities.device, dtype=torch.float32)
     return (edge < given_order[:, None]) & along

@@ -502,7 +502,11 @@ def run_episodes(
         cells = cells_of(episodes.histories)
         if policy is None:
             shape = (len(cells), n_actions)
-            action = 2.0 * torch.rand(shape, generator=generator, device=cells.device) - 1.0
+            action = (
+                2.0
+                * torch.rand(shape, generator=generator, device=cells.device, dtype=torch.float32)
+                - 1.0
+            )
         else:
             action = policy.sample(cells, generator=generator)[0]
         episodes, reward = episodes.perform(action)

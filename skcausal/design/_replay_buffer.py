@@ -72,10 +72,12 @@ class ReplayBuffer:
         shape = (n_episodes, n_initial + budget * rows_per_design, n_variables)
         # Not set to zero: memory is taken as it is filled.
         self._stored = {
-            "X": torch.empty(shape, device=device),
+            "X": torch.empty(shape, device=device, dtype=torch.float32),
             "mask": torch.empty(shape, dtype=torch.bool, device=device),
-            "actions": torch.empty(n_episodes, budget, n_actions, device=device),
-            "rewards": torch.empty(n_episodes, budget, device=device),
+            "actions": torch.empty(
+                n_episodes, budget, n_actions, device=device, dtype=torch.float32
+            ),
+            "rewards": torch.empty(n_episodes, budget, device=device, dtype=torch.float32),
         }
 
     def __len__(self) -> int:

@@ -23,7 +23,7 @@ def random(n_targeted, space, generator) -> Designs:
     The baseline of Annadani et al. (2024), appendix C.1, for ranges of -1 to 1.
     """
     targets = _uniform(n_targeted, generator) < 0.5
-    normal = torch.randn(n_targeted.shape, generator=generator).to(n_targeted)
+    normal = torch.randn(n_targeted.shape, generator=generator, dtype=torch.float32).to(n_targeted)
     position = normal.clamp(-1.0, 1.0)
     values = 0.5 * (space.low + space.high) + 0.5 * (space.high - space.low) * position
     return _within(space, targets, Designs(targets, values), generator)
@@ -38,7 +38,9 @@ def random_extreme(n_targeted, space, generator) -> Designs:
 def balanced_half(n_targeted, space, generator) -> Designs:
     """Half of the variables, those first that were targets least often, to ends of their ranges."""
     smaller, larger = space.half()
-    coin = torch.rand((*n_targeted.shape[:-1], 1), generator=generator).to(n_targeted)
+    coin = torch.rand((*n_targeted.shape[:-1], 1), generator=generator, dtype=torch.float32).to(
+        n_targeted
+    )
     size = torch.where(coin < 0.5, smaller, larger)
     return _at_random_ends(_waiting_longest(n_targeted, size, space, generator), space, generator)
 
@@ -90,7 +92,7 @@ def _waiting_longest(n_targeted, size, space, generator):
 
 def single_cycle(n_targeted, space, generator) -> Designs:
     """One variable at a time, one that was a target least often, to an end of its range."""
-    targets = _waiting_longest(n_targeted, torch.ones(()), space, generator)
+    targets = _waiting_longest(n_targeted, torch.ones((), dtype=torch.float32), space, generator)
     return _within(space, targets, _at_random_ends(targets, space, generator), generator)
 
 
@@ -170,7 +172,8 @@ def entropy_of_edges(probabilities):
 def _at_random_ends(targets, space, generator):
     """Set targets to the lower or the upper end of their range."""
     return space.at_ends(
-        targets, torch.rand(targets.shape, generator=generator).to(space.low) < 0.5
+        targets,
+        torch.rand(targets.shape, generator=generator, dtype=torch.float32).to(space.low) < 0.5,
     )
 
 
@@ -182,4 +185,4 @@ def _within(space, targets, designs, generator):
 
 def _uniform(like, generator):
     """Uniform numbers of the shape of a tensor."""
-    return torch.rand(like.shape, generator=generator).to(like)
+    return torch.rand(like.shape, generator=generator, dtype=torch.float32).to(like)

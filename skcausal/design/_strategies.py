@@ -63,7 +63,9 @@ class RuleStrategy:
 
     def choose(self, histories, candidates, space, generator):
         """Choose a candidate."""
-        key = torch.rand(candidates.targets.shape[:2], generator=generator).to(histories.X)
+        key = torch.rand(candidates.targets.shape[:2], generator=generator, dtype=torch.float32).to(
+            histories.X
+        )
         if self.name in ("balanced_half", "single_cycle"):
             n_targets = candidates.targets.sum(dim=-1)
             waited = (candidates.targets * histories.n_targeted()[:, None]).sum(dim=-1)

@@ -12,6 +12,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from skcausal._labels import check_labels, split_columns
 from skcausal.effects._metadata import check_levels, positions_of
 
+_LARGEST_OUTCOME = 1e150  # its square is a number
+
 
 class TrainingData(NamedTuple):
     """Validated training data.
@@ -72,6 +74,9 @@ class TreatmentMixin:
         """
         covariates, labels, _ = self._split_columns(X, treatment, None, reset=False)
         arm = self._arms(labels, covariates, "score")
+        y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+        if np.abs(y).max() > _LARGEST_OUTCOME:
+            raise ValueError("y holds values too large for squared errors in float64; rescale it.")
         y_pred = self.predict(X, treatment=treatment)
         weight = _check_sample_weight(sample_weight, y_pred, ensure_non_negative=True)
         totals = np.bincount(arm, weight)

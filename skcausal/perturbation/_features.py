@@ -5,6 +5,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils.validation import check_array
 
+# Magnitudes whose squares, and sums of them, are numbers.
+_SMALLEST, _LARGEST = 1e-100, 1e100
+
 
 def is_mask(interventions, shape):
     """Whether interventions are a boolean mask of the shape of X, rather than numbers."""
@@ -51,6 +54,8 @@ def check_features(interventions, n_samples, *, names=None, n_features=None):
                 f"have {extra[:5]} besides."
             )
         interventions = interventions[list(names)]
+    if np.iscomplexobj(interventions):
+        raise ValueError("interventions must be real numbers, found complex ones.")
     try:
         interventions = np.asarray(interventions, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -59,6 +64,12 @@ def check_features(interventions, n_samples, *, names=None, n_features=None):
             "columns, for instance by pandas.get_dummies, with rows of zeros for controls."
         ) from error
     features = check_array(interventions, ensure_min_features=0, input_name="interventions")
+    magnitude = np.abs(features[features != 0])
+    if magnitude.size and not _SMALLEST <= magnitude.min() <= magnitude.max() <= _LARGEST:
+        raise ValueError(
+            f"interventions hold numbers of magnitudes {magnitude.min():.3g} to "
+            f"{magnitude.max():.3g}, whose squares are beyond float64; choose other units."
+        )
     if len(features) != n_samples:
         raise ValueError(
             f"interventions must have one row for each of the {n_samples} rows of X, found "

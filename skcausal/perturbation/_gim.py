@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skcausal.base import compute_finite, compute_rows
 from skcausal.graphs import topological_order
@@ -429,7 +429,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
         """Features of a query that comes without rows of X."""
         check_is_fitted(self)
         self._check_presence(interventions, method)
-        n_samples = 1 if interventions is None else len(interventions)
+        n_samples = 1 if interventions is None else _num_samples(interventions)
         X = np.full((n_samples, self.n_features_in_), np.nan)
         return self._split_interventions(interventions, X, X.shape)[1]
 
@@ -437,7 +437,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
         """Mask, features and values of n_samples rows."""
         check_is_fitted(self)
         self._check_presence(interventions, "sample")
-        n_given = 1 if interventions is None else len(interventions)
+        n_given = 1 if interventions is None else _num_samples(interventions)
         if n_given not in (1, n_samples):
             raise ValueError(
                 f"interventions must have {n_samples} rows, one per sample, or a single row that "
