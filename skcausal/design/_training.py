@@ -17,7 +17,7 @@ from skcausal.design._policy_weights import POLICY_FILES
 from skcausal.design._redq import train_redq
 from skcausal.design._scorer_inputs import N_FEATURES, N_FEATURES_WITH_UNITS
 from skcausal.design._teachers import LookaheadTeacher, SimulationTeacher, Teacher
-from skcausal.nn import resolve_device
+from skcausal.nn import local_device, resolve_device
 from skcausal.nn._network_files import described, fingerprint_of, seed_of_training
 from skcausal.simulators import GeneNetworkPrior, LinearPrior
 from skcausal.simulators._parameters import check_count
@@ -141,7 +141,7 @@ def train_policy(parameters: dict) -> tuple[str, Any, dict, dict]:
         seed=seed,
         **episodes,
         **given,
-        device=resolve_device(parameters["device"]),
+        device=local_device(resolve_device(parameters["device"])),
         checkpoint=None if checkpoint is None else Path(checkpoint) / "redq.safetensors",
         fingerprint=fingerprint_of((prior,), resumable),
         verbose=bool(parameters["verbose"]),

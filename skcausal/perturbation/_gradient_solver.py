@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skcausal.graphs import topological_order
-from skcausal.nn import resolve_device, resolve_dtype
+from skcausal.nn import local_device, resolve_device, resolve_dtype
 from skcausal.perturbation._gradient import fit_by_gradient
 from skcausal.perturbation._gradient_fit import GradientFit
 from skcausal.perturbation._latent import LatentInterventions
@@ -97,7 +97,7 @@ def solve_by_gradient(model, X, contexts):
         edge_probability=model.edge_probability or min(0.5, 2.0 / max(X.shape[1] - 1, 1)),
         target_probability=model.target_probability or 0.1,
         random_state=int(check_random_state(model.random_state).randint(2**31 - 1)),
-        device=resolve_device(model.device),
+        device=local_device(resolve_device(model.device)),
         dtype=resolve_dtype(model.dtype),
         checkpoint=model.checkpoint,
         verbose=model.verbose,

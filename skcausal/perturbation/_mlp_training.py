@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skcausal.nn import resolve_device, resolve_dtype, train, warmup_cosine
+from skcausal.nn import local_device, resolve_device, resolve_dtype, train, warmup_cosine
 from skcausal.perturbation._linear_mechanisms import odds_of_contexts
 from skcausal.perturbation._mlp_mechanisms import MLPMechanisms
 from skcausal.perturbation._shifted_ridge import fit_shifted_ridge, moments_of_rows
@@ -75,7 +75,7 @@ def fit_mlp_mechanisms(
         Trained, and then brought to the highest evidence given the hidden units.
     """
     rng = check_random_state(random_state)
-    device, dtype = resolve_device(device), resolve_dtype(dtype)
+    device, dtype = local_device(resolve_device(device)), resolve_dtype(dtype)
     seeds = rng.randint(2**31 - 1, size=X.shape[1] + 1).tolist()
     scale = X.std(axis=0)
     module = MLPMechanisms(

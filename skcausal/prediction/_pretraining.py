@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from skcausal.nn import resolve_device
+from skcausal.nn import local_device, resolve_device
 from skcausal.nn._network_files import described, fingerprint_of, seed_of_training
 from skcausal.prediction._meta_training import pretrain_network
 from skcausal.prediction._paper_fit import pretrain_paper
@@ -48,7 +48,7 @@ def _train_amortized(parameters, n_variables, seed):
     """Train the amortized network; returns it with its history and settings."""
     priors, shares = check_priors(parameters["prior"])
     sizes = {name: int(parameters[name]) for name in ("width", "n_layers")}
-    device = resolve_device(parameters["device"])
+    device = local_device(resolve_device(parameters["device"]))
     settings = {
         "sizes": sizes,
         "n_steps": math.ceil(parameters["n_tasks"] / TASKS_PER_STEP),
@@ -93,7 +93,9 @@ def _train_paper(parameters, n_variables, seed):
         "learning_rate": float(parameters["learning_rate"]),
         "seed": seed,
     }
-    network = NETWORK_FILES.make("paper", sizes, seed=seed).to(resolve_device(parameters["device"]))
+    network = NETWORK_FILES.make("paper", sizes, seed=seed).to(
+        local_device(resolve_device(parameters["device"]))
+    )
     history = pretrain_paper(
         network,
         prior,

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from skcausal.nn import resolve_device
+from skcausal.nn import local_device, resolve_device
 from skcausal.nn._network_files import described, fingerprint_of, seed_of_training
 from skcausal.nn._pair_statistics import N_FEATURES
 from skcausal.simulators._default_prior import check_priors
@@ -99,7 +99,7 @@ def train_from_parameters(
         n_steps=settings["n_steps"],
         seed=seed,
         learning_rate=settings["learning_rate"],
-        device=resolve_device(parameters["device"]),
+        device=local_device(resolve_device(parameters["device"])),
         checkpoint=checkpoint,
         fingerprint=""
         if checkpoint is None
