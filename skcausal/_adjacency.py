@@ -1,12 +1,22 @@
 """Checks of adjacency matrices and the orders that a DAG implies."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
 from contextlib import suppress
 
 import numpy as np
 
+from skcausal._typing import GraphLike
+
 
 def check_adjacency(
-    adjacency, *, n_variables=None, variables=None, acyclic=False, name="adjacency"
+    adjacency: GraphLike,
+    *,
+    n_variables: int | None = None,
+    variables: Collection[str] | None = None,
+    acyclic: bool = False,
+    name: str = "adjacency",
 ) -> np.ndarray:
     """Validate a graph and return it as an int8 adjacency matrix.
 
@@ -136,7 +146,7 @@ def check_entries(matrix: np.ndarray, variables, name: str) -> None:
         )
 
 
-def is_dag(adjacency) -> bool:
+def is_dag(adjacency: np.ndarray) -> bool:
     """Say whether a graph is directed and has no cycle.
 
     Parameters
@@ -158,7 +168,7 @@ def is_dag(adjacency) -> bool:
     return _order_or_none(np.asarray(adjacency)) is not None
 
 
-def topological_order(adjacency) -> np.ndarray:
+def topological_order(adjacency: np.ndarray) -> np.ndarray:
     """Order the variables of a DAG so that causes precede their effects.
 
     Among the variables that may come next the one of lowest index does.
@@ -235,7 +245,7 @@ def _order_or_none(adjacency: np.ndarray) -> np.ndarray | None:
     return order
 
 
-def ancestor_matrix(adjacency) -> np.ndarray:
+def ancestor_matrix(adjacency: np.ndarray) -> np.ndarray:
     """Find which variables are ancestors of which.
 
     Parameters

@@ -1,14 +1,28 @@
 """Tables for the estimators out of an annotated matrix of cells."""
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import Bunch
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 def from_anndata(
-    adata, *, perturbation, control="control", dose=None, sep="+", layer=None, variables=None
-):
+    adata: AnnData,
+    *,
+    perturbation: str,
+    control: str = "control",
+    dose: str | None = None,
+    sep: str = "+",
+    layer: str | None = None,
+    variables: str | Collection[str] | None = None,
+) -> Bunch:
     """Read expression, perturbation features and regimes out of an AnnData object.
 
     Parameters

@@ -1,11 +1,13 @@
 """Markov equivalence: essential graphs of DAGs, orientation rules and extensions."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from skcausal._adjacency import check_adjacency
 
 
-def dag_to_cpdag(adjacency) -> np.ndarray:
+def dag_to_cpdag(adjacency: np.ndarray) -> np.ndarray:
     """Complete a DAG to the graph of its Markov equivalence class.
 
     Parameters
@@ -41,7 +43,7 @@ def dag_to_cpdag(adjacency) -> np.ndarray:
     return dag_to_icpdag(adjacency, np.zeros((1, len(adjacency)), dtype=bool))
 
 
-def dag_to_icpdag(adjacency, targets) -> np.ndarray:
+def dag_to_icpdag(adjacency: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Complete a DAG to its interventional essential graph.
 
     Two DAGs are interventionally equivalent if they have the same skeleton, the
@@ -118,7 +120,7 @@ def separated_pairs(targets: np.ndarray) -> np.ndarray:
     return one_only | one_only.T
 
 
-def meek_closure(pdag) -> np.ndarray:
+def meek_closure(pdag: np.ndarray) -> np.ndarray:
     """Direct the undirected edges whose direction follows from the directed ones.
 
     Applies the four orientation rules of [1]_ until nothing changes. An edge that
@@ -189,7 +191,7 @@ def _rules_three_and_four(
     return forced
 
 
-def consistent_extension(pdag) -> np.ndarray:
+def consistent_extension(pdag: np.ndarray) -> np.ndarray:
     """Direct the undirected edges of a graph without changing what it implies.
 
     Repeatedly takes the variable of lowest index that can be a sink: it has no
@@ -260,7 +262,7 @@ def _can_be_sink(x: np.intp, edges: np.ndarray) -> bool:
     return bool(np.all(links | (neighbours[:, None] == around)))
 
 
-def acyclic_orientation(pdag) -> np.ndarray:
+def acyclic_orientation(pdag: np.ndarray) -> np.ndarray:
     """Find a DAG on the skeleton of any partially directed graph.
 
     This is the :func:`consistent_extension` where there is one. Where there is

@@ -1,11 +1,24 @@
 """Conversion of adjacency matrices to and from the graphs of other packages."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from skcausal._adjacency import abbreviate, check_adjacency, check_entries
 
+if TYPE_CHECKING:
+    import networkx
+    import pandas as pd
+    from causallearn.graph.GeneralGraph import GeneralGraph
+    from causallearn.graph.GraphClass import CausalGraph
 
-def to_networkx(adjacency, variables=None):
+
+def to_networkx(
+    adjacency: np.ndarray, variables: Collection[Any] | None = None
+) -> networkx.DiGraph:
     """Convert an adjacency matrix to a networkx directed graph.
 
     Parameters
@@ -36,7 +49,7 @@ def to_networkx(adjacency, variables=None):
     return graph
 
 
-def from_networkx(graph, variables=None) -> np.ndarray:
+def from_networkx(graph: networkx.Graph, variables: Collection[Any] | None = None) -> np.ndarray:
     """Convert a networkx graph to an adjacency matrix.
 
     Parameters
@@ -85,7 +98,7 @@ def from_networkx(graph, variables=None) -> np.ndarray:
     return matrix
 
 
-def to_pandas(adjacency, variables):
+def to_pandas(adjacency: np.ndarray, variables: Collection[Any]) -> pd.DataFrame:
     """Label an adjacency matrix with the names of the variables.
 
     Parameters
@@ -114,7 +127,9 @@ def to_pandas(adjacency, variables):
     return pd.DataFrame(matrix, index=list(variables), columns=list(variables))
 
 
-def to_causal_learn(adjacency, variables=None):
+def to_causal_learn(
+    adjacency: np.ndarray, variables: Collection[Any] | None = None
+) -> GeneralGraph:
     """Convert an adjacency matrix to a graph of the causal-learn package.
 
     Parameters
@@ -152,7 +167,7 @@ def to_causal_learn(adjacency, variables=None):
     return graph
 
 
-def from_causal_learn(graph) -> np.ndarray:
+def from_causal_learn(graph: GeneralGraph | CausalGraph) -> np.ndarray:
     """Convert a graph of the causal-learn package to an adjacency matrix.
 
     Parameters

@@ -1,11 +1,16 @@
 """What all intervention predictors share: metadata requests, the strict rule, one score."""
 
+from __future__ import annotations
+
+from typing import Self
+
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from skcausal._array_storage import ArrayStorageMixin
 from skcausal._row_blocks import in_row_blocks
+from skcausal._typing import MatrixLike, PerRow
 from skcausal.interventions import check_interventions, check_regimes, hide_free_cells
 
 __all__ = ["InterventionMixin", "InterventionPredictor"]
@@ -66,7 +71,9 @@ class InterventionPredictor(ArrayStorageMixin, InterventionMixin, DensityMixin, 
 
     __metadata_request__fit = {"interventions": True, "regimes": True}
 
-    def fit(self, X, y=None, *, interventions=None, regimes=None):
+    def fit(
+        self, X: MatrixLike, y: None = None, *, interventions: PerRow = None, regimes: PerRow = None
+    ) -> Self:
         """Learn from rows observed under known interventions.
 
         Parameters
@@ -98,7 +105,7 @@ class InterventionPredictor(ArrayStorageMixin, InterventionMixin, DensityMixin, 
         self._fit(X_checked, mask, check_regimes(regimes, mask))
         return self
 
-    def predict(self, X, *, interventions=None):
+    def predict(self, X: MatrixLike, *, interventions: PerRow = None) -> np.ndarray:
         """Predict every variable under the row's intervention, given all else that is known.
 
         Parameters
@@ -126,7 +133,14 @@ class InterventionPredictor(ArrayStorageMixin, InterventionMixin, DensityMixin, 
         X_checked, mask = self._check_query(X, interventions, "predict", allow_nan=True)
         return self._predict_checked(self._fill_targets(X_checked, mask), mask)
 
-    def score(self, X, y=None, sample_weight=None, *, interventions=None):
+    def score(
+        self,
+        X: MatrixLike,
+        y: None = None,
+        sample_weight: PerRow = None,
+        *,
+        interventions: PerRow = None,
+    ) -> float:
         """Return the negative interventional prediction error; higher is better, 0 is perfect.
 
         Each row is predicted from its intervened cells alone. The error of a free cell is the

@@ -1,9 +1,12 @@
 """Wrap a predictor: model transformed variables, or hide the interventions from it."""
 
+from __future__ import annotations
+
 import numpy as np
-from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.preprocessing import StandardScaler
 
+from skcausal._typing import MatrixLike, PerRow
 from skcausal.base import InterventionPredictor
 
 __all__ = ["IgnoreInterventions", "TransformedVariables"]
@@ -59,7 +62,7 @@ class TransformedVariables(MetaEstimatorMixin, InterventionPredictor):
     (250, 4)
     """
 
-    def __init__(self, estimator, transformer=None):
+    def __init__(self, estimator: BaseEstimator, transformer: BaseEstimator | None = None) -> None:
         self.estimator = estimator
         self.transformer = transformer
 
@@ -146,7 +149,7 @@ class IgnoreInterventions(MetaEstimatorMixin, InterventionPredictor):
     True
     """
 
-    def __init__(self, estimator):
+    def __init__(self, estimator: BaseEstimator) -> None:
         self.estimator = estimator
 
     def _fit(self, X, mask, regime):
@@ -157,7 +160,14 @@ class IgnoreInterventions(MetaEstimatorMixin, InterventionPredictor):
         # An estimator that does not predict X (a clustering, say) has no cells to keep.
         return np.where(mask, X, X_pred) if np.shape(X_pred) == X.shape else X_pred
 
-    def score(self, X, y=None, sample_weight=None, *, interventions=None):
+    def score(
+        self,
+        X: MatrixLike,
+        y: None = None,
+        sample_weight: PerRow = None,
+        *,
+        interventions: PerRow = None,
+    ) -> float:
         """Return the negative interventional prediction error, or the estimator's own score.
 
         Parameters

@@ -5,18 +5,27 @@ replaced in a row. A *regime* is a distinct set of targets; rows without any tar
 observational regime.
 """
 
+from __future__ import annotations
+
 import difflib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from skcausal._anndata import from_anndata
+from skcausal._typing import MatrixLike, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["check_interventions", "do", "from_anndata", "intervention_mask", "regime_labels"]
 
 
-def intervention_mask(labels, variables, *, sep="+", control="control"):
+def intervention_mask(
+    labels: Iterable[Any], variables: Collection[Any], *, sep: str = "+", control: str = "control"
+) -> pd.DataFrame:
     """Turn one label per row into a boolean intervention mask.
 
     Parameters
@@ -86,7 +95,13 @@ def intervention_mask(labels, variables, *, sep="+", control="control"):
     return pd.DataFrame(mask, columns=variables, index=index)
 
 
-def regime_labels(interventions, *, variables=None, sep="+", control="control"):
+def regime_labels(
+    interventions: MatrixLike,
+    *,
+    variables: Collection[Any] | None = None,
+    sep: str = "+",
+    control: str = "control",
+) -> np.ndarray:
     """Name the regime of every row: the inverse of :func:`intervention_mask`.
 
     The labels serve as `groups` for scikit-learn's group splitters, as keys of ``groupby`` and in
@@ -143,7 +158,7 @@ def regime_labels(interventions, *, variables=None, sep="+", control="control"):
     return np.array(names, dtype=object)[regime]
 
 
-def do(values, *, variables):
+def do(values: Mapping[Any, Any], *, variables: Collection[Any] | int) -> tuple[Table, Table]:
     """Build the query "what if these variables were set to these values?".
 
     Parameters
@@ -186,7 +201,7 @@ def do(values, *, variables):
             f"values must map variables to do-values, such as {{'pka': 2.0}}, got {values!r}."
         )
     named = not isinstance(variables, (int, np.integer))
-    names = list(variables) if named else list(range(variables))
+    names: list[Any] = list(cast("Any", variables) if named else range(cast("int", variables)))
     unknown = [str(key) for key in values if key not in names]
     if unknown:
         raise ValueError(_unknown_names_message(unknown, names, "values"))
@@ -227,7 +242,9 @@ def _do_columns(values):
         ) from error
 
 
-def check_interventions(interventions, X, *, variables=None):
+def check_interventions(
+    interventions: MatrixLike | None, X: MatrixLike, *, variables: Collection[Any] | None = None
+) -> np.ndarray:
     """Validate an intervention mask and align it with X.
 
     Parameters

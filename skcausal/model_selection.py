@@ -1,6 +1,10 @@
 """Cross-validation over interventions or environments: test on those training has not seen."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
@@ -8,6 +12,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _num_samples
 
 from skcausal._labels import check_labels, split_columns
+from skcausal._typing import MatrixLike, PerRow, RandomStateLike
 from skcausal.interventions import check_interventions, check_regimes
 
 __all__ = ["LeaveInterventionsOut", "LeaveOneEnvironmentOut"]
@@ -75,13 +80,28 @@ class LeaveInterventionsOut(BaseCrossValidator):
 
     __metadata_request__split = {"interventions": True, "regimes": True}
 
-    def __init__(self, n_splits=5, *, holdout="regimes", shuffle=False, random_state=None):
+    def __init__(
+        self,
+        n_splits: int | None = 5,
+        *,
+        holdout: Literal["regimes", "targets", "combinations"] = "regimes",
+        shuffle: bool = False,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.n_splits = n_splits
         self.holdout = holdout
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None, *, interventions=None, regimes=None):
+    def get_n_splits(
+        self,
+        X: MatrixLike | None = None,
+        y: object = None,
+        groups: object = None,
+        *,
+        interventions: PerRow = None,
+        regimes: PerRow = None,
+    ) -> int:
         """Return the number of folds.
 
         Parameters
@@ -106,7 +126,15 @@ class LeaveInterventionsOut(BaseCrossValidator):
             return self.n_splits
         return len(self._test_units(interventions if X is None else X, interventions, regimes))
 
-    def split(self, X, y=None, groups=None, *, interventions=None, regimes=None):
+    def split(
+        self,
+        X: MatrixLike,
+        y: object = None,
+        groups: object = None,
+        *,
+        interventions: MatrixLike | None = None,
+        regimes: PerRow = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield row indices of training and test set of each fold.
 
         Parameters
@@ -247,10 +275,17 @@ class LeaveOneEnvironmentOut(BaseCrossValidator):
 
     __metadata_request__split = {"environment": True}
 
-    def __init__(self, *, environment_column=None):
+    def __init__(self, *, environment_column: str | int | None = None) -> None:
         self.environment_column = environment_column
 
-    def get_n_splits(self, X=None, y=None, groups=None, *, environment=None):
+    def get_n_splits(
+        self,
+        X: MatrixLike | None = None,
+        y: object = None,
+        groups: object = None,
+        *,
+        environment: PerRow = None,
+    ) -> int:
         """Return the number of folds: that of the environments.
 
         Parameters
@@ -271,7 +306,9 @@ class LeaveOneEnvironmentOut(BaseCrossValidator):
         """
         return int(self._environments(X, environment).max()) + 1
 
-    def split(self, X, y=None, groups=None, *, environment=None):
+    def split(
+        self, X: MatrixLike, y: object = None, groups: object = None, *, environment: PerRow = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield row indices of training and test set of each fold.
 
         Parameters

@@ -248,22 +248,6 @@ class TestRoutingOff:
             pool.submit(pipe.fit, X, interventions=mask).result()
 
 
-@all_estimators
-def test_fits_in_four_threads(estimator, X, mask):
-    """No estimator shares a state of random numbers with another."""
-
-    def fit_and_predict(seed):
-        model = clone(estimator)
-        if "random_state" in model.get_params():
-            model.set_params(random_state=seed)
-        return model.fit(X, interventions=mask).predict(X, interventions=mask)
-
-    serial = [fit_and_predict(seed) for seed in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        threaded = list(pool.map(fit_and_predict, range(4)))
-    np.testing.assert_array_equal(threaded, serial)
-
-
 def test_trap_contrast_through_pipelines():
     """Pipelines know no `effect`; the difference of two predictions is one, in raw units."""
     data = make_linear_scm(3, n_samples=400, edges_per_variable=1.0, random_state=0)

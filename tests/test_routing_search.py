@@ -62,11 +62,16 @@ def search_candidates(**parameters):
 
 
 @pytest.fixture(scope="module")
-def serial_scores(data):
-    """Scores (n_candidates, n_splits) of the search, fitted in this process."""
+def serial_search(data):
+    """The search, fitted in this process."""
     with sklearn.config_context(enable_metadata_routing=True):
-        search = search_candidates().fit(data.X, interventions=data.interventions)
-    return split_scores(search)
+        return search_candidates().fit(data.X, interventions=data.interventions)
+
+
+@pytest.fixture(scope="module")
+def serial_scores(serial_search):
+    """Its scores (n_candidates, n_splits)."""
+    return split_scores(serial_search)
 
 
 def split_scores(search):
@@ -107,14 +112,14 @@ class TestSearch:
             search = search_candidates().fit(X, interventions=mask)
         np.testing.assert_array_equal(split_scores(search), serial_scores)
 
-    def test_score_of_the_search(self, X, mask):
-        search = search_candidates().fit(X, interventions=mask)
+    def test_score_of_the_search(self, X, mask, serial_search):
+        search = serial_search
         best = search.best_estimator_
         assert search.score(X, interventions=mask) == best.score(X, interventions=mask)
 
-    def test_trap_predict_of_the_search(self, X, mask):
+    def test_trap_predict_of_the_search(self, X, mask, serial_search):
         """It takes no metadata; the error names the way out, and the way out works."""
-        search = search_candidates().fit(X, interventions=mask)
+        search = serial_search
         with pytest.raises(ValueError, match=r"use search\.best_estimator_\.predict\(X, interv"):
             search.predict(X)
         assert search.best_estimator_.predict(X, interventions=mask).shape == X.shape

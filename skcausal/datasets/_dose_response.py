@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from skcausal._typing import RandomStateLike
 from skcausal.datasets._regimes import check_count, frame
 from skcausal.datasets._shipped import read_description
 
+if TYPE_CHECKING:
+    from skcausal.simulators import DoseResponsePrior
+
 
 def make_dose_response(
-    prior=None, *, n_samples: int = 50, n_controls: int = 800, random_state=None
+    prior: DoseResponsePrior | None = None,
+    *,
+    n_samples: int = 50,
+    n_controls: int = 800,
+    random_state: RandomStateLike = None,
 ) -> Bunch:
     """Generate outcomes of perturbations that act on hidden targets, at several doses.
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from sklearn.utils import Bunch
 
+from skcausal._typing import RandomStateLike
 from skcausal.datasets._regimes import check_count, frame
 from skcausal.datasets._scm import draw_scm
 
@@ -12,14 +16,14 @@ def make_gene_network(
     n_genes: int = 10,
     *,
     n_samples: int = 100,
-    regimes="singles",
+    regimes: str | Iterable[Any] = "singles",
     kind: str = "knock_out",
     edges_per_gene: float | None = None,
     n_cell_types: int = 5,
     technical_noise: str | None = "10x_chromium",
     target_error: float = 0.0,
     n_heldout_pairs: int = 0,
-    random_state=None,
+    random_state: RandomStateLike = None,
 ) -> Bunch:
     """Generate single-cell data of a random gene regulatory network with knock-outs.
 

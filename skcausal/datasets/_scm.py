@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from skcausal._typing import RandomStateLike
 from skcausal.datasets._perturbation_labels import label_rows
 from skcausal.datasets._regimes import check_count, frame, heldout_pairs, regime_targets
 from skcausal.datasets._shipped import read_description
 
+if TYPE_CHECKING:
+    from skcausal.simulators import TaskPrior
+
 
 def make_scm(
-    prior,
+    prior: TaskPrior,
     *,
     n_samples: int = 50,
-    regimes="singles",
+    regimes: str | Iterable[Any] = "singles",
     kind: str | None = None,
     values: Any = None,
     n_heldout_pairs: int = 0,
-    random_state=None,
+    random_state: RandomStateLike = None,
 ) -> Bunch:
     """Generate interventional data from a system that is drawn from a task prior.
 

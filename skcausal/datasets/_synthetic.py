@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from sklearn.utils import Bunch, check_random_state
 
+from skcausal._typing import RandomStateLike
 from skcausal.datasets._perturbation_labels import label_rows
 from skcausal.datasets._regimes import check_count, frame, heldout_pairs, regime_targets
 from skcausal.datasets._shipped import read_description
@@ -24,7 +25,7 @@ def make_linear_scm(
     noise_variance: float = 0.1,
     do_value: float = 2.0,
     weight_gap: float = 0.5,
-    random_state: int | np.random.RandomState | None = None,
+    random_state: RandomStateLike = None,
 ) -> Bunch:
     """Generate interventional data from a random linear-Gaussian structural causal model.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sklearn.utils import Bunch, check_random_state
 
+from skcausal._typing import RandomStateLike
 from skcausal.datasets._regimes import check_count, frame
 from skcausal.datasets._shipped import read_description
 
@@ -12,9 +15,9 @@ def make_leaky_hum(
     n_samples: int = 3000,
     *,
     n_heldout: int = 2000,
-    offsets=(-3.0, 3.0),
+    offsets: Sequence[float] = (-3.0, 3.0),
     covariate_shift: float = 0.0,
-    random_state=None,
+    random_state: RandomStateLike = None,
 ) -> Bunch:
     """Generate a treatment problem in which a recorder's hum gives the outcome away.
 
@@ -83,7 +86,10 @@ def make_leaky_hum(
 
 
 def make_sensor_noise(
-    n_samples: int = 10_000, *, sensor_scales=(0.1, 1.0), random_state=None
+    n_samples: int = 10_000,
+    *,
+    sensor_scales: Sequence[float] = (0.1, 1.0),
+    random_state: RandomStateLike = None,
 ) -> Bunch:
     """Generate a randomised treatment problem whose environments differ in a sensor's noise.
 

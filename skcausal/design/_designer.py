@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from skcausal._typing import MatrixLike, PathLike, PerRow, RandomStateLike, Table
 from skcausal.base import ArrayStorageMixin, InterventionMixin, refuse_nan
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._designer_parameters import (
@@ -38,20 +40,12 @@ from skcausal.design._strategies import (
 from skcausal.design._training import train_distilled, train_policy
 from skcausal.interventions import check_interventions, check_regimes
 from skcausal.nn._pretrained_mixin import PretrainedMixin
-from skcausal.simulators import GeneNetworkPrior
+from skcausal.simulators import GeneNetworkPrior, TaskPrior
 from skcausal.simulators._parameters import check_count
 
-ALGORITHMS = (
-    "auto",
-    "lookahead",
-    "distilled",
-    "redq",
-    *RULES,
-    "uncertain_single",
-    "uncertain_half",
-    "diffcbed",
-    "ss_finite",
-)
+_UNCERTAIN = ("uncertain_single", "uncertain_half")
+_BOOTSTRAP = ("diffcbed", "ss_finite")
+ALGORITHMS = ("auto", "lookahead", "distilled", "redq", *RULES, *_UNCERTAIN, *_BOOTSTRAP)
 
 
 class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, BaseEstimator):
@@ -188,27 +182,27 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
 
     def __init__(
         self,
-        pretrained="auto",
+        pretrained: PathLike | None = "auto",
         *,
-        algorithm="auto",
-        prior=None,
-        posterior=None,
-        utility="edges",
-        feasible=None,
-        budget=10,
-        n_initial=50,
-        rows_per_design=1,
-        n_candidates=24,
-        n_draws=128,
-        n_outcomes=32,
-        n_replays=1,
-        training_params=None,
-        checkpoint=None,
-        n_jobs=None,
-        device="auto",
-        verbose=False,
-        random_state=None,
-    ):
+        algorithm: str = "auto",
+        prior: TaskPrior | None = None,
+        posterior: BaseEstimator | None = None,
+        utility: Literal["edges", "information"] = "edges",
+        feasible: dict[Any, Any] | None = None,
+        budget: int = 10,
+        n_initial: int = 50,
+        rows_per_design: int = 1,
+        n_candidates: int = 24,
+        n_draws: int = 128,
+        n_outcomes: int = 32,
+        n_replays: int = 1,
+        training_params: dict[str, Any] | None = None,
+        checkpoint: PathLike | None = None,
+        n_jobs: int | None = None,
+        device: str | torch.device = "auto",
+        verbose: bool = False,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.pretrained = pretrained
         self.algorithm = algorithm
         self.prior = prior
@@ -229,7 +223,9 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X, y=None, *, interventions=None, regimes=None):
+    def fit(
+        self, X: MatrixLike, y: None = None, *, interventions: PerRow = None, regimes: PerRow = None
+    ) -> Self:
         """Take in the experiment so far; trains a policy first if one is needed and missing.
 
         Parameters
@@ -260,7 +256,9 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         self._take(X_checked, mask, as_labels(regimes, mask))
         return self
 
-    def partial_fit(self, X, y=None, *, interventions=None, regimes=None):
+    def partial_fit(
+        self, X: MatrixLike, y: None = None, *, interventions: PerRow = None, regimes: PerRow = None
+    ) -> Self:
         """Add rows to the experiment so far.
 
         Parameters
@@ -302,7 +300,9 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         self._fitted_with_interventions |= interventions is not None
         return self
 
-    def predict(self, X, *, interventions=None, regimes=None):
+    def predict(
+        self, X: MatrixLike, *, interventions: PerRow = None, regimes: PerRow = None
+    ) -> Table:
         """Propose the next design after an experiment.
 
         Parameters
@@ -322,18 +322,13 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         """
         check_is_fitted(self)
         X_checked = validate_data(
-            self,
-            X,
-            dtype=np.float64,
-            reset=False,
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=2,
+            self, X, dtype=float, reset=False, ensure_all_finite="allow-nan", ensure_min_samples=2
         )
         refuse_nan(X_checked, "ActiveDesigner.predict")
         mask = self._check_query_mask(interventions, X, method="predict")
         return self._propose(X_checked, mask, as_labels(regimes, mask), 1)
 
-    def propose(self, n_designs=1):
+    def propose(self, n_designs: int = 1) -> Table:
         """Propose what to do next, after the experiment that `fit` and `partial_fit` took in.
 
         Parameters
@@ -352,7 +347,14 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         check_count("n_designs", n_designs)
         return self._propose(*self._rows, n_designs)
 
-    def score(self, X, y=None, sample_weight=None, *, interventions=None):
+    def score(
+        self,
+        X: MatrixLike,
+        y: None = None,
+        sample_weight: PerRow = None,
+        *,
+        interventions: PerRow = None,
+    ) -> float:
         """Let the designer choose from a pool of experiments, and compare with the whole pool.
 
         An episode starts from up to `n_initial` observational rows of the pool; then the designer
@@ -382,9 +384,7 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
             If the pool has no interventions, or too few observational rows.
         """
         check_is_fitted(self)
-        X_checked = validate_data(
-            self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan"
-        )
+        X_checked = validate_data(self, X, dtype=float, reset=False, ensure_all_finite="allow-nan")
         refuse_nan(X_checked, "ActiveDesigner.score")
         mask = self._check_query_mask(interventions, X, method="score")
         weight = _check_sample_weight(sample_weight, X_checked, ensure_non_negative=True)
@@ -405,7 +405,7 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         ]
         return float(np.mean(scores))
 
-    def pretrain(self, prior=None, **training_params):
+    def pretrain(self, prior: TaskPrior | None = None, **training_params: Any) -> Self:
         """Train a policy on simulated systems; `fit` then uses it.
 
         It belongs to this object: clones start from the parameter `pretrained`. To share it, write
@@ -469,7 +469,7 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         name = self._algorithm()
         if name in RULES:
             return RuleStrategy(name)
-        if name in ("diffcbed", "ss_finite"):
+        if name in _BOOTSTRAP:
             return BootstrapStrategy(name)
         if name in ("distilled", "redq"):
             self._weights_of_fit = self._find_weights()
@@ -490,7 +490,7 @@ class ActiveDesigner(PretrainedMixin, ArrayStorageMixin, InterventionMixin, Base
         self._space(X, mask)  # raises where `feasible` makes no sense
         probabilities = self._judge.edge_probabilities(experiment.histories)[0]
         self.edge_probabilities_ = experiment.from_matrix(probabilities)
-        self._rows = (X.copy(), mask.copy(), labels)
+        self._rows: tuple[Any, Any, Any] = (X.copy(), mask.copy(), labels)
         self._complete = True
 
     def _experiment(self, X, mask, labels) -> Experiment:

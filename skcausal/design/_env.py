@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skcausal.design._design_space import DesignSpace
 from skcausal.design._histories import Designs, Histories
@@ -17,6 +20,9 @@ from skcausal.design._judges import Judge, judge_of
 from skcausal.design._laboratory import Laboratory
 from skcausal.design._rewards import REWARDS, SCORES
 from skcausal.simulators._parameters import check_choice, check_count
+
+if TYPE_CHECKING:
+    from skcausal.simulators import TaskPrior
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,15 +245,15 @@ class InterventionDesignEnv(gymnasium.Env):
 
     def __init__(
         self,
-        prior,
-        posterior=None,
+        prior: TaskPrior,
+        posterior: BaseEstimator | None = None,
         *,
         budget: int = 10,
         n_initial: int = 50,
         rows_per_design: int = 1,
         reward: str = "edges",
         kind: str | None = None,
-    ):
+    ) -> None:
         d = fixed_size(prior)
         check_count("budget", budget)
         check_count("n_initial", n_initial)
@@ -272,7 +278,9 @@ class InterventionDesignEnv(gymnasium.Env):
         )
         self._episodes: Episodes | None = None
 
-    def reset(self, *, seed=None, options=None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Begin an episode with another system.
 
         Parameters
@@ -294,7 +302,9 @@ class InterventionDesignEnv(gymnasium.Env):
         self._episodes = Episodes.start(laboratory, self._judge, self.reward)
         return self._observation(), self._info()
 
-    def step(self, action):
+    def step(
+        self, action: ArrayLike
+    ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Do an experiment.
 
         Parameters
@@ -325,11 +335,9 @@ class InterventionDesignEnv(gymnasium.Env):
         if self._episodes is None or self._episodes.step == self.budget:
             raise RuntimeError("The episode has ended, or none has begun. Call reset first.")
         action = np.asarray(action, dtype=np.float32)
-        if action.shape != self.action_space.shape or not (np.abs(action) <= 1.0).all():
-            raise ValueError(
-                f"action must be {self.action_space.shape[0]} numbers from -1 to 1, found "
-                f"{action!r}."
-            )
+        shape: Any = self.action_space.shape
+        if action.shape != shape or not (np.abs(action) <= 1.0).all():
+            raise ValueError(f"action must be {shape[0]} numbers from -1 to 1, found {action!r}.")
         self._episodes, rewards = self._episodes.perform(torch.from_numpy(action)[None])
         terminated = self._episodes.step == self.budget
         return self._observation(), float(rewards[0]), terminated, False, self._info()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import BaseEstimator
 
 from skcausal.design._designer import ActiveDesigner
 from skcausal.design._designer_parameters import design_space
@@ -19,6 +21,9 @@ from skcausal.design._rewards import SCORES
 from skcausal.simulators import GeneNetworkPrior, LinearPrior
 from skcausal.simulators._parameters import check_count
 from skcausal.simulators._random import check_random_state
+
+if TYPE_CHECKING:
+    from skcausal.simulators import TaskPrior
 
 # Systems that are simulated and judged together.
 _SYSTEMS_AT_ONCE = 200
@@ -106,18 +111,18 @@ class DesignEvaluation:
 
 
 def evaluate(
-    designers,
-    prior,
-    n_environments=100,
+    designers: Mapping[str, ActiveDesigner] | Sequence[str],
+    prior: TaskPrior,
+    n_environments: int = 100,
     *,
-    budget=10,
-    n_initial=50,
-    rows_per_design=1,
-    posterior=None,
-    every=1,
-    random_state=None,
-    verbose=False,
-):
+    budget: int = 10,
+    n_initial: int = 50,
+    rows_per_design: int = 1,
+    posterior: BaseEstimator | None = None,
+    every: int = 1,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    verbose: bool = False,
+) -> DesignEvaluation:
     """Compare designers on simulated systems.
 
     All designers do experiments on the same systems, and those of a step have the same noise, so

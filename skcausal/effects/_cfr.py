@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -16,7 +20,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skcausal._array_storage import ArrayStorageMixin
-from skcausal.effects._drift import MOST_ROWS, closest_environment
+from skcausal._typing import MatrixLike, PathLike, PerRow, RandomStateLike
+from skcausal.effects._drift import MOST_ROWS, EnvironmentDrift, closest_environment
 from skcausal.effects._effect_queries import EffectQueries
 from skcausal.effects._export import export_outcomes
 from skcausal.effects._fitting import (
@@ -216,38 +221,38 @@ class CFRRegressor(
 
     def __init__(
         self,
-        alpha="auto",
-        ipm="linear_mmd",
-        env_alpha=0.0,
-        env_ipm="rbf_mmd",
+        alpha: float | Literal["auto"] = "auto",
+        ipm: Literal["linear_mmd", "rbf_mmd", "sinkhorn", "contrastive"] = "linear_mmd",
+        env_alpha: float = 0.0,
+        env_ipm: Literal["linear_mmd", "rbf_mmd", "sinkhorn", "contrastive"] = "rbf_mmd",
         *,
-        representation_layers=(100, 100, 100, 100),
-        head_layers=(50, 50),
-        activation="elu",
-        normalize="auto",
-        effect_head=False,
-        outcome="continuous",
-        reweight=False,
-        dropout=0.0,
-        weight_decay="auto",
-        learning_rate=0.01,
-        batch_size="auto",
-        max_epochs=60,
-        early_stopping=True,
-        validation_fraction=0.3,
-        n_iter_no_change=None,
-        tol=0.0,
-        n_ensemble=5,
-        propensity=None,
-        treatment_column=None,
-        environment_column=None,
-        warm_start=False,
-        checkpoint=None,
-        device="auto",
-        dtype="float32",
-        verbose=False,
-        random_state=None,
-    ):
+        representation_layers: Sequence[int] = (100, 100, 100, 100),
+        head_layers: Sequence[int] = (50, 50),
+        activation: Literal["elu", "relu", "silu", "tanh"] = "elu",
+        normalize: bool | Literal["auto"] = "auto",
+        effect_head: bool = False,
+        outcome: Literal["continuous", "binary"] = "continuous",
+        reweight: bool = False,
+        dropout: float = 0.0,
+        weight_decay: float | Literal["auto"] = "auto",
+        learning_rate: float = 0.01,
+        batch_size: int | Literal["auto"] = "auto",
+        max_epochs: int = 60,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.3,
+        n_iter_no_change: int | None = None,
+        tol: float = 0.0,
+        n_ensemble: int = 5,
+        propensity: BaseEstimator | None = None,
+        treatment_column: str | int | None = None,
+        environment_column: str | int | None = None,
+        warm_start: bool = False,
+        checkpoint: PathLike | None = None,
+        device: str | torch.device = "auto",
+        dtype: Literal["float32", "float64"] = "float32",
+        verbose: bool = False,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.alpha = alpha
         self.ipm = ipm
         self.env_alpha = env_alpha
@@ -279,7 +284,15 @@ class CFRRegressor(
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X, y, *, treatment=None, environment=None, sample_weight=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        *,
+        treatment: PerRow = None,
+        environment: PerRow = None,
+        sample_weight: PerRow = None,
+    ) -> Self:
         """Learn from units of which each received one treatment level.
 
         Parameters
@@ -317,15 +330,22 @@ class CFRRegressor(
         check_groups(*groups, env_alpha=self.env_alpha, weight=data.weight)
         settings = self._resolve(len(data.y))
         network = self._start(data, settings) if fresh else self._go_on(settings)
-        self.n_samples_seen_, self.loss_curve_ = len(data.y), {}
+        self.n_samples_seen_, self.loss_curve_ = len(data.y), dict[str, list[float]]()
         self._optimizer_state, self._n_calls = None, 0
         optimizer = make_optimizer(network, settings)
         self._learn(network, optimizer, data, self._seeds, settings)
         return self
 
     def partial_fit(
-        self, X, y, *, treatment=None, environment=None, sample_weight=None, treatments=None
-    ):
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        *,
+        treatment: PerRow = None,
+        environment: PerRow = None,
+        sample_weight: PerRow = None,
+        treatments: ArrayLike | None = None,
+    ) -> Self:
         """Learn from more units, in one pass at the full learning rate.
 
         The first call fixes the scaling of covariates and outcomes. There is no early stopping.
@@ -376,7 +396,7 @@ class CFRRegressor(
         self._optimizer_state = optimizer.state_dict()["state"]
         return self
 
-    def predict(self, X, *, treatment=None):
+    def predict(self, X: MatrixLike, *, treatment: PerRow | float | str = None) -> np.ndarray:
         """Predict the outcome of each unit under a given treatment.
 
         Parameters
@@ -405,7 +425,7 @@ class CFRRegressor(
         outcomes = self._outcomes(covariates).mean(axis=0)
         return outcomes[np.arange(len(outcomes)), self._arms(treatment, covariates, "predict")]
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Representation of each unit.
 
         Parameters
@@ -421,7 +441,9 @@ class CFRRegressor(
         """
         return self._represent(self._scaling.apply(self._covariates(X)))
 
-    def environment_drift(self, X, *, n_permutations=500, random_state=0):
+    def environment_drift(
+        self, X: MatrixLike, *, n_permutations: int = 500, random_state: RandomStateLike = 0
+    ) -> EnvironmentDrift:
         """Test whether rows look like a training environment.
 
         Parameters
@@ -465,7 +487,9 @@ class CFRRegressor(
         seed = rng.randint(2**31 - 1)
         return closest_environment(self._represent(x), references, n_permutations, seed)
 
-    def export(self, path, *, format="torch_export", quantize=None):
+    def export(
+        self, path: PathLike, *, format: str = "torch_export", quantize: str | None = None
+    ) -> Path:
         """Write a file that maps covariates to potential outcomes without skcausal.
 
         Parameters
@@ -526,25 +550,21 @@ class CFRRegressor(
         self._y_center, self._y_scale = (0.0, 1.0) if self._is_binary else outcome_scaling(data.y)
         rng = check_random_state(self.random_state)
         self._seeds = [int(rng.randint(2**31 - 1)) for _ in range(self.n_ensemble)]
-        device = local_device(resolve_device(self.device))
+        device, dtype = local_device(resolve_device(self.device)), resolve_dtype(self.dtype)
         n_features, n_arms = data.X.shape[1], len(self.treatments_)
-        return make_network(
-            n_features, n_arms, self._seeds, settings, device, resolve_dtype(self.dtype)
-        )
+        return make_network(n_features, n_arms, self._seeds, settings, device, dtype)
 
     def _learn(self, network, optimizer, data, seeds, settings, passes=None):
         """Train the networks, then store them, the curves and a summary of the rows."""
         x = self._scaling.apply(data.X)
         y = (data.y - self._y_center) / self._y_scale
         rows = Rows(x, y, data.arm, data.environment, data.weight)
-        history, member_rows = train_network(
-            network, optimizer, rows, seeds, settings, passes=passes
-        )
+        history, members = train_network(network, optimizer, rows, seeds, settings, passes=passes)
         self.network_ = network
         self.best_epoch_ = best_epochs(history, settings)
         extend_curves(self.loss_curve_, history)
         self.n_epochs_ = len(self.loss_curve_["loss"])
-        self._summarize(x, data, member_rows.validation)
+        self._summarize(x, data, members.validation)
 
     def _summarize(self, x, data, held_out):
         """Remember of the training rows what averages, intervals and drift need."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
-from skcausal.effects._average_effect import average_effect
+from skcausal._typing import MatrixLike, PerRow
+from skcausal.effects._average_effect import AverageEffect, average_effect
 from skcausal.effects._intervals import effect_bounds
 
 
@@ -17,7 +20,14 @@ class EffectQueries:
     and the summary `_summary` of the training rows.
     """
 
-    def potential_outcomes(self, X):
+    if TYPE_CHECKING:  # what the class that inherits has
+        _outcomes: Any
+        _covariates: Any
+        _summary: Any
+        _arm_pair: Any
+        _is_binary: bool
+
+    def potential_outcomes(self, X: MatrixLike) -> np.ndarray:
         """Predict the outcomes of each unit under all treatment levels.
 
         Parameters
@@ -32,7 +42,7 @@ class EffectQueries:
         """
         return self._outcomes(self._covariates(X)).mean(axis=0)
 
-    def effect(self, X, *, T0=0, T1=1):
+    def effect(self, X: MatrixLike, *, T0: Any = 0, T1: Any = 1) -> np.ndarray:
         """Predict the effect of one treatment level against another on each unit.
 
         Parameters
@@ -56,7 +66,9 @@ class EffectQueries:
         """
         return self._member_effects(X, T0, T1).mean(axis=0)
 
-    def effect_interval(self, X, *, T0=0, T1=1, level=0.9):
+    def effect_interval(
+        self, X: MatrixLike, *, T0: Any = 0, T1: Any = 1, level: float = 0.9
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Interval of the effect on each unit.
 
         Parameters
@@ -106,7 +118,15 @@ class EffectQueries:
             return lower.clip(-1.0, 1.0), upper.clip(-1.0, 1.0)
         return lower, upper
 
-    def ate(self, X, *, T0=0, T1=1, level=0.9, sample_weight=None):
+    def ate(
+        self,
+        X: MatrixLike,
+        *,
+        T0: Any = 0,
+        T1: Any = 1,
+        level: float = 0.9,
+        sample_weight: PerRow = None,
+    ) -> AverageEffect:
         """Average effect over a population of which X is a sample.
 
         Parameters

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from skcausal._labels import check_labels, split_columns
+from skcausal._typing import MatrixLike, PerRow
 from skcausal.effects._metadata import check_levels, positions_of
 
 _LARGEST_OUTCOME = 1e150  # its square is a number
@@ -47,13 +49,18 @@ class TreatmentMixin:
     any call of ``set_fit_request`` and its like.
     """
 
+    if TYPE_CHECKING:  # what the class that inherits has
+        predict: Any
+
     # scikit-learn reads these by what follows "__metadata_request__".
     __metadata_request__fit = {"treatment": True, "environment": True, "sample_weight": True}
     __metadata_request__partial_fit = __metadata_request__fit
     __metadata_request__predict = {"treatment": True}
     __metadata_request__score = {"treatment": True, "sample_weight": True}
 
-    def score(self, X, y, sample_weight=None, *, treatment=None):
+    def score(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: PerRow = None, *, treatment: PerRow = None
+    ) -> float:
         """Coefficient of determination of the factual outcomes, with all arms counting the same.
 
         Parameters

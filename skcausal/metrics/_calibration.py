@@ -7,10 +7,11 @@ from numbers import Integral
 import numpy as np
 
 from skcausal._adjacency import names_of_graph
+from skcausal._typing import GraphLike, MatrixLike
 from skcausal.metrics._graph import _scored_edges
 
 
-def edge_log_score(true, probabilities, *, clip: float = 1e-6) -> float:
+def edge_log_score(true: GraphLike, probabilities: MatrixLike, *, clip: float = 1e-6) -> float:
     """Mean logarithmic score of edge probabilities over all ordered pairs of variables.
 
     The mean of ``log(p)`` over the pairs that are edges and ``log(1 - p)`` over those that are not,
@@ -77,7 +78,9 @@ def edge_log_score(true, probabilities, *, clip: float = 1e-6) -> float:
         return float(np.log(np.clip(given_to_truth, clip, 1 - clip)).mean())
 
 
-def edge_calibration_error(true, probabilities, *, n_bins: int = 10) -> float:
+def edge_calibration_error(
+    true: GraphLike, probabilities: MatrixLike, *, n_bins: int = 10
+) -> float:
     """Return the expected calibration error of edge probabilities over all ordered pairs.
 
     The pairs are sorted into bins of equal width by the probability forecast. The error is the mean

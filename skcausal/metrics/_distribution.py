@@ -1,10 +1,14 @@
 """Distances between two samples of rows, such as simulated and observed cells of one regime."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 from sklearn.utils import check_array, gen_batches
+
+from skcausal._typing import MatrixLike
 
 # Entries of a matrix that is held at a time: 32 MiB of float64.
 BLOCK_ENTRIES = 2**22
@@ -12,7 +16,7 @@ BLOCK_ENTRIES = 2**22
 MEDIAN_ROWS = 2000
 
 
-def energy_distance(X, Y):
+def energy_distance(X: MatrixLike, Y: MatrixLike) -> float:
     """Return the energy distance between two samples.
 
     The square root of
@@ -67,7 +71,9 @@ def energy_distance(X, Y):
     return float(np.sqrt(max(2 * between - within, 0.0)))
 
 
-def maximum_mean_discrepancy(X, Y, *, bandwidth=None):
+def maximum_mean_discrepancy(
+    X: MatrixLike, Y: MatrixLike, *, bandwidth: float | None = None
+) -> float:
     """Return the unbiased estimate of the squared maximum mean discrepancy.
 
     The kernel is ``exp(-||x - y||^2 / (2 bandwidth^2))``. The means within a sample leave out the
@@ -128,7 +134,7 @@ def maximum_mean_discrepancy(X, Y, *, bandwidth=None):
     return float(within - 2 * _sum_between(X, Y, kernel) / (len(X) * len(Y)))
 
 
-def check_samples(X, Y):
+def check_samples(X, Y) -> list[np.ndarray]:
     """Both samples as finite float64 arrays over the same variables."""
     arrays = [
         check_array(rows, dtype=np.float64, input_name=name) for rows, name in ((X, "X"), (Y, "Y"))

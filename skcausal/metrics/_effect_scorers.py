@@ -5,6 +5,11 @@ nuisances are computed from X after the transformers, where it is numeric. Neigh
 with affine scalers, and default nuisances standardise X.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
@@ -52,7 +57,7 @@ class _EffectScorer:
         return request
 
 
-def make_effect_scorer(metric, **params):
+def make_effect_scorer(metric: Callable[..., float], **params: Any) -> Callable[..., float]:
     """Make a scorer from a metric of effects, with other settings than its defaults.
 
     Parameters

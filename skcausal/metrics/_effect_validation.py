@@ -1,15 +1,21 @@
 """Factual and matched errors of predicted effects: no counterfactual and no model is needed."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
 
 from skcausal._labels import check_labels
+from skcausal._typing import MatrixLike, PerRow
 from skcausal.base import is_constant
 from skcausal.metrics._effects import check_columns
 
 
-def arm_balanced_error(y, treatment, y_pred, *, sample_weight=None):
+def arm_balanced_error(
+    y: ArrayLike, treatment: ArrayLike, y_pred: ArrayLike, *, sample_weight: PerRow = None
+) -> float:
     """Return the squared error of factual predictions, every arm counting the same.
 
     The mean over arms a of ``mean((y - y_pred)^2 | T = a)``. The plain mean squared error is
@@ -52,7 +58,15 @@ def arm_balanced_error(y, treatment, y_pred, *, sample_weight=None):
     return float(np.mean(total[counts] / arm_weight[counts]))
 
 
-def nearest_neighbor_pehe(X, y, treatment, effect_pred, *, n_neighbors=5, sample_weight=None):
+def nearest_neighbor_pehe(
+    X: MatrixLike,
+    y: ArrayLike,
+    treatment: ArrayLike,
+    effect_pred: MatrixLike,
+    *,
+    n_neighbors: int = 5,
+    sample_weight: PerRow = None,
+) -> float:
     """Return the error of unit effects against outcomes of similar units in other arms.
 
     The counterfactual outcome of a unit is taken from its `n_neighbors` nearest units of the other
@@ -131,7 +145,7 @@ def nearest_neighbor_pehe(X, y, treatment, effect_pred, *, n_neighbors=5, sample
     return float(np.sqrt(squared / total))
 
 
-def check_covariates(X, n_samples):
+def check_covariates(X, n_samples) -> np.ndarray:
     """Finite float covariates (n_samples, n_features)."""
     X = check_array(X, dtype=np.float64, input_name="X")
     if len(X) != n_samples:

@@ -1,15 +1,19 @@
 """Errors of predicted treatment effects where the truth, or a randomised trial, is known."""
 
+from __future__ import annotations
+
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_array, column_or_1d
 
 from skcausal._labels import check_labels
+from skcausal._typing import PerRow
 
 
-def pehe(effect, effect_pred, *, sample_weight=None):
+def pehe(effect: ArrayLike, effect_pred: ArrayLike, *, sample_weight: PerRow = None) -> float:
     """Return the root mean squared error of unit effects.
 
     The *precision in estimation of heterogeneous effects* of Hill [1]_,
@@ -50,7 +54,7 @@ def pehe(effect, effect_pred, *, sample_weight=None):
     return float(np.sqrt(np.average((effect - effect_pred) ** 2, weights=weight)))
 
 
-def ate_error(effect, effect_pred, *, sample_weight=None):
+def ate_error(effect: ArrayLike, effect_pred: ArrayLike, *, sample_weight: PerRow = None) -> float:
     """Return the absolute error of the average effect.
 
     Errors of opposite sign cancel: a model that predicts the average effect for every unit is
@@ -87,7 +91,14 @@ def ate_error(effect, effect_pred, *, sample_weight=None):
     return float(abs(np.average(effect - effect_pred, weights=weight)))
 
 
-def policy_risk(y, treatment, effect_pred, *, experimental=None, threshold=0.0):
+def policy_risk(
+    y: ArrayLike,
+    treatment: ArrayLike,
+    effect_pred: ArrayLike,
+    *,
+    experimental: ArrayLike | None = None,
+    threshold: float = 0.0,
+) -> float:
     """Return the loss of the policy that treats where the predicted effect is high.
 
     With the policy π(x) = 1 where the predicted effect exceeds `threshold`, the risk is [1]_
@@ -186,7 +197,7 @@ def _check_experimental(experimental, n_samples):
     return selected
 
 
-def check_columns(sample_weight, **columns):
+def check_columns(sample_weight, **columns) -> tuple[list[np.ndarray], np.ndarray]:
     """Finite float columns (n_samples,) of one length, and the weights (n_samples,)."""
     if sample_weight is not None:
         columns["sample_weight"] = sample_weight

@@ -12,11 +12,12 @@ from sklearn.metrics import (
 )
 
 from skcausal._adjacency import align_frame, check_adjacency, is_dag, names_of_graph
+from skcausal._typing import GraphLike, MatrixLike
 
 _AID_STRATEGIES = ("ancestor", "oset", "parent")
 
 
-def structural_hamming_distance(true, estimated) -> int:
+def structural_hamming_distance(true: GraphLike, estimated: GraphLike) -> int:
     """Count the pairs of variables on which two graphs disagree.
 
     A pair counts once if its edge is missing in the estimate, if it is extra, or if it is
@@ -57,7 +58,9 @@ def structural_hamming_distance(true, estimated) -> int:
     return int(np.triu(differs | differs.T).sum())
 
 
-def structural_intervention_distance(true, estimated, *, normalize: bool = False) -> int | float:
+def structural_intervention_distance(
+    true: GraphLike, estimated: GraphLike, *, normalize: bool = False
+) -> int | float:
     """Count the interventional distributions that an estimated DAG gets wrong.
 
     For every ordered pair (i, j), the distribution of j under an intervention on i is computed by
@@ -116,7 +119,7 @@ def structural_intervention_distance(true, estimated, *, normalize: bool = False
 
 
 def adjustment_identification_distance(
-    true, estimated, *, strategy: str = "ancestor", normalize: bool = False
+    true: GraphLike, estimated: GraphLike, *, strategy: str = "ancestor", normalize: bool = False
 ) -> int | float:
     """Count the causal effects for which the estimate suggests a wrong adjustment.
 
@@ -177,7 +180,13 @@ def adjustment_identification_distance(
     return _gadjid_distance(distance, true, estimated, normalize)
 
 
-def edge_precision(true, estimated, *, directed: bool = True, zero_division="warn") -> float:
+def edge_precision(
+    true: GraphLike,
+    estimated: GraphLike,
+    *,
+    directed: bool = True,
+    zero_division: str | float = "warn",
+) -> float:
     """Share of the estimated edges that are in the true graph.
 
     Parameters
@@ -215,7 +224,13 @@ def edge_precision(true, estimated, *, directed: bool = True, zero_division="war
     return float(precision_score(*cells, zero_division=zero_division))
 
 
-def edge_recall(true, estimated, *, directed: bool = True, zero_division="warn") -> float:
+def edge_recall(
+    true: GraphLike,
+    estimated: GraphLike,
+    *,
+    directed: bool = True,
+    zero_division: str | float = "warn",
+) -> float:
     """Share of the true edges that the estimate contains.
 
     Parameters
@@ -247,7 +262,13 @@ def edge_recall(true, estimated, *, directed: bool = True, zero_division="warn")
     return float(recall_score(*cells, zero_division=zero_division))
 
 
-def edge_f1(true, estimated, *, directed: bool = True, zero_division="warn") -> float:
+def edge_f1(
+    true: GraphLike,
+    estimated: GraphLike,
+    *,
+    directed: bool = True,
+    zero_division: str | float = "warn",
+) -> float:
     """Harmonic mean of the precision and the recall of the edges.
 
     Parameters
@@ -280,7 +301,7 @@ def edge_f1(true, estimated, *, directed: bool = True, zero_division="warn") -> 
     return float(f1_score(*cells, zero_division=zero_division))
 
 
-def edge_average_precision(true, probabilities) -> float:
+def edge_average_precision(true: GraphLike, probabilities: MatrixLike) -> float:
     """Average precision of edge probabilities over all ordered pairs of variables.
 
     Parameters
@@ -317,7 +338,7 @@ def edge_average_precision(true, probabilities) -> float:
     return float(average_precision_score(is_edge, scores))
 
 
-def edge_roc_auc(true, probabilities) -> float:
+def edge_roc_auc(true: GraphLike, probabilities: MatrixLike) -> float:
     """Area under the ROC curve of edge probabilities over all ordered pairs of variables.
 
     Parameters
@@ -356,7 +377,9 @@ def edge_roc_auc(true, probabilities) -> float:
     return float(roc_auc_score(is_edge, scores))
 
 
-def target_f1(true_mask, estimated_mask, *, zero_division="warn") -> float:
+def target_f1(
+    true_mask: MatrixLike, estimated_mask: MatrixLike, *, zero_division: str | float = "warn"
+) -> float:
     """F1 score of inferred intervention targets, pooled over regimes and variables.
 
     Parameters
@@ -388,7 +411,7 @@ def target_f1(true_mask, estimated_mask, *, zero_division="warn") -> float:
     return float(f1_score(is_target.ravel(), inferred.ravel(), zero_division=zero_division))
 
 
-def target_average_precision(true_mask, scores) -> float:
+def target_average_precision(true_mask: MatrixLike, scores: MatrixLike) -> float:
     """Average precision of target scores, pooled over regimes and variables.
 
     Parameters

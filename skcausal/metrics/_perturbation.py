@@ -1,18 +1,33 @@
 """How well the shifts of perturbed means from the control are predicted."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_array
 
 from skcausal._labels import check_labels
+from skcausal._typing import MatrixLike, PerRow
 from skcausal.metrics._distribution import check_same_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Shifts that differ by less than this share of the means are equal but for rounding.
 ROUNDING = 1e-10
 
 
-def delta_correlation(X, X_pred, *, control, regimes=None, top=None, average=True):
+def delta_correlation(
+    X: MatrixLike,
+    X_pred: MatrixLike,
+    *,
+    control: MatrixLike,
+    regimes: PerRow = None,
+    top: int | None = None,
+    average: bool = True,
+) -> float | pd.Series:
     """Return the correlation over variables of predicted with observed shifts from the control.
 
     For each regime, the Pearson correlation of two vectors: the mean of the observations and the
@@ -86,7 +101,15 @@ def delta_correlation(X, X_pred, *, control, regimes=None, top=None, average=Tru
     return _result(correlations, observed.index, np.nanmean(correlations), average)
 
 
-def delta_rmse(X, X_pred, *, regimes=None, control=None, top=None, average=True):
+def delta_rmse(
+    X: MatrixLike,
+    X_pred: MatrixLike,
+    *,
+    regimes: PerRow = None,
+    control: MatrixLike | None = None,
+    top: int | None = None,
+    average: bool = True,
+) -> float | pd.Series:
     """Return the root mean squared error of predicted regime means.
 
     The mean of the predictions minus the mean of the observations, squared, averaged over the

@@ -1,8 +1,13 @@
 """Doubly robust value of the policy that follows predicted outcomes."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
+from skcausal._typing import MatrixLike, PerRow, RandomStateLike
 from skcausal.metrics._cross_fitting import (
     FEWEST_UNITS,
     cross_fit_outcome,
@@ -14,18 +19,18 @@ from skcausal.metrics._effects import check_columns
 
 
 def policy_value(
-    X,
-    y,
-    treatment,
-    outcomes_pred,
+    X: MatrixLike,
+    y: ArrayLike,
+    treatment: ArrayLike,
+    outcomes_pred: MatrixLike,
     *,
-    model_y=None,
-    model_t=None,
-    min_propensity=0.01,
-    n_folds=5,
-    sample_weight=None,
-    random_state=0,
-):
+    model_y: BaseEstimator | None = None,
+    model_t: BaseEstimator | None = None,
+    min_propensity: float = 0.01,
+    n_folds: int = 5,
+    sample_weight: PerRow = None,
+    random_state: RandomStateLike = 0,
+) -> float:
     """Return the mean outcome if each unit got the level with the best predicted outcome.
 
     With the policy π(x), the level of the highest predicted outcome, the value is estimated by

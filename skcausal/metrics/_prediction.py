@@ -1,12 +1,23 @@
 """How well interventions are predicted: transfer loss, error of interventional means."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
+from skcausal._typing import MatrixLike, PerRow
 from skcausal.interventions import check_interventions, regime_labels
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def transfer_loss(X, X_pred, *, interventions, scale):
+
+def transfer_loss(
+    X: MatrixLike, X_pred: MatrixLike, *, interventions: MatrixLike, scale: float | ArrayLike
+) -> float:
     """Return the mean squared error over all cells, intervened cells counting as 0.
 
     With `X_pred` predicted from the true values of each variable's parents, `scale` the pooled
@@ -45,7 +56,15 @@ def transfer_loss(X, X_pred, *, interventions, scale):
     return float(np.where(mask, 0.0, squared).mean())
 
 
-def interventional_mean_error(X, X_pred, *, interventions, scale, regimes=None, average=True):
+def interventional_mean_error(
+    X: MatrixLike,
+    X_pred: MatrixLike,
+    *,
+    interventions: MatrixLike,
+    scale: float | ArrayLike,
+    regimes: PerRow = None,
+    average: bool = True,
+) -> float | pd.Series:
     """Return the squared error of predicted regime means.
 
     For each regime and each variable that is not a target there, the squared difference between the

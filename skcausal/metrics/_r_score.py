@@ -1,7 +1,12 @@
 """R-score: predicted effects against the best constant effect, on held-out rows."""
 
-import numpy as np
+from __future__ import annotations
 
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skcausal._typing import MatrixLike, PerRow, RandomStateLike
 from skcausal.metrics._cross_fitting import (
     FEWEST_UNITS,
     cross_fit_outcome,
@@ -13,17 +18,17 @@ from skcausal.metrics._effects import check_columns
 
 
 def r_score(
-    X,
-    y,
-    treatment,
-    effect_pred,
+    X: MatrixLike,
+    y: ArrayLike,
+    treatment: ArrayLike,
+    effect_pred: MatrixLike,
     *,
-    model_y=None,
-    model_t=None,
-    n_folds=5,
-    sample_weight=None,
-    random_state=0,
-):
+    model_y: BaseEstimator | None = None,
+    model_t: BaseEstimator | None = None,
+    n_folds: int = 5,
+    sample_weight: PerRow = None,
+    random_state: RandomStateLike = 0,
+) -> float:
     """Return how much better predicted effects are than constant ones, by the R-loss.
 
     With m(x) = E[Y | x] and e_k(x) = P(T = k | x), the R-loss [1]_ of effects τ_k of each level k

@@ -1,5 +1,7 @@
 """The 2-Wasserstein distance between two samples of rows, exact or over random directions."""
 
+from __future__ import annotations
+
 from numbers import Integral
 
 import numpy as np
@@ -8,10 +10,17 @@ from scipy.optimize import linear_sum_assignment, linprog
 from scipy.spatial.distance import cdist
 from sklearn.utils import check_random_state, gen_batches
 
+from skcausal._typing import MatrixLike, RandomStateLike
 from skcausal.metrics._distribution import BLOCK_ENTRIES, check_samples
 
 
-def wasserstein_distance(X, Y, *, n_projections=None, random_state=None):
+def wasserstein_distance(
+    X: MatrixLike,
+    Y: MatrixLike,
+    *,
+    n_projections: int | None = None,
+    random_state: RandomStateLike = None,
+) -> float:
     """Return the 2-Wasserstein distance between two samples, exact or sliced.
 
     The root of the least mean squared Euclidean distance over which the mass of one sample, spread

@@ -55,7 +55,7 @@ class AlternatingAttention(nn.Module):
         n_heads: int = 8,
         n_hidden: int = 32,
         dropout: float = 0.1,
-    ):
+    ) -> None:
         super().__init__()
         if width % n_heads:
             raise ValueError(f"width must be a multiple of n_heads={n_heads}, found {width}.")

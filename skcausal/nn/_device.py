@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def resolve_device(device) -> torch.device:
+def resolve_device(device: str | torch.device) -> torch.device:
     """Device of an estimator's argument `device`; "auto" is the GPU where there is one.
 
     Parameters
@@ -44,7 +45,7 @@ def resolve_device(device) -> torch.device:
     return resolved
 
 
-def resolve_dtype(dtype) -> torch.dtype:
+def resolve_dtype(dtype: str | torch.dtype | np.dtype) -> torch.dtype:
     """Precision of an estimator's argument `dtype`.
 
     Parameters

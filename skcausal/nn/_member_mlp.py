@@ -55,7 +55,7 @@ class MemberMLP(nn.Module):
         activate_last: bool = False,
         dropout: float = 0.0,
         dtype: torch.dtype = torch.float32,
-    ):
+    ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
             listed = ", ".join(map(repr, ACTIVATIONS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skcausal._typing import PathLike
 from skcausal.nn._network_files import NetworkFiles
 
 
@@ -18,7 +19,7 @@ class PretrainedMixin:
     _network_files: NetworkFiles
     _weights_of_fit: tuple[str, Any, dict]
 
-    def save_pretrained(self, path):
+    def save_pretrained(self, path: PathLike) -> None:
         """Write the weights that `fit` started from, or would start from, to a file.
 
         Parameters

@@ -1,7 +1,12 @@
 """What the predictors share that take features of perturbations for `interventions`."""
 
+from __future__ import annotations
+
+from typing import Self
+
 import numpy as np
 
+from skcausal._typing import MatrixLike, PerRow
 from skcausal.base import InterventionPredictor, compute_rows, neg_interventional_error
 from skcausal.interventions import check_interventions, hide_free_cells
 from skcausal.perturbation._features import check_features, is_mask
@@ -26,7 +31,9 @@ class PerturbationPredictor(InterventionPredictor):
         Their names, if `interventions` in `fit` had string column names.
     """
 
-    def fit(self, X, y=None, *, interventions=None, regimes=None):
+    def fit(
+        self, X: MatrixLike, y: None = None, *, interventions: PerRow = None, regimes: PerRow = None
+    ) -> Self:
         """Learn from rows observed under perturbations of known features.
 
         Parameters
@@ -60,7 +67,7 @@ class PerturbationPredictor(InterventionPredictor):
         self._fit(X_checked, mask, features, _check_labels(regimes, len(X_checked)))
         return self
 
-    def predict(self, X, *, interventions=None):
+    def predict(self, X: MatrixLike, *, interventions: PerRow = None) -> np.ndarray:
         """Predict every variable under the perturbation of the row, given all else that is known.
 
         Parameters
@@ -86,7 +93,14 @@ class PerturbationPredictor(InterventionPredictor):
         X_checked, mask, features = self._check_rows(X, interventions, "predict", allow_nan=True)
         return self._predict_checked(self._fill_targets(X_checked, mask), mask, features)
 
-    def score(self, X, y=None, sample_weight=None, *, interventions=None):
+    def score(
+        self,
+        X: MatrixLike,
+        y: None = None,
+        sample_weight: PerRow = None,
+        *,
+        interventions: PerRow = None,
+    ) -> float:
         """Return the negative interventional prediction error; higher is better, 0 is perfect.
 
         Each row is predicted from its features alone (and its intervened cells, where a mask marks

@@ -1,12 +1,15 @@
 """Regression of what perturbations do on their features, tuned on perturbations held out."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.base import clone, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import VarianceThreshold
@@ -19,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.utils import check_random_state, get_tags
 
+from skcausal._typing import RandomStateLike
 from skcausal.perturbation._base import PerturbationPredictor
 from skcausal.perturbation._contexts import summarise_contexts
 from skcausal.perturbation._features import perturbation_groups
@@ -94,7 +98,14 @@ class FeatureRegression(PerturbationPredictor):
     True
     """
 
-    def __init__(self, model="ridge", *, degree=1, n_folds=5, random_state=None):
+    def __init__(
+        self,
+        model: str | BaseEstimator = "ridge",
+        *,
+        degree: Literal[1, 2] = 1,
+        n_folds: int = 5,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.model = model
         self.degree = degree
         self.n_folds = n_folds

@@ -1,9 +1,14 @@
 """Generative intervention models: features of perturbations -> latent interventions -> outcomes."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from skcausal._typing import MatrixLike, PathLike, PerRow, RandomStateLike
 from skcausal.base import compute_finite, compute_rows
 from skcausal.graphs import topological_order
 from skcausal.perturbation._base import PerturbationPredictor
@@ -21,6 +26,9 @@ from skcausal.perturbation._linear_mechanisms import adjacency_of
 from skcausal.perturbation._linear_model import best_linear_prediction, linear_model
 from skcausal.perturbation._order_solver import solve_by_order
 from skcausal.perturbation._spike_slab import sigmoid
+
+if TYPE_CHECKING:
+    import torch
 
 # Cells of covariance matrices held at once.
 _CELLS_AT_ONCE = 20_000_000
@@ -161,24 +169,24 @@ class GenerativeInterventionModel(PerturbationPredictor):
 
     def __init__(
         self,
-        mechanism="linear",
+        mechanism: Literal["linear", "mlp"] = "linear",
         *,
-        intervention="shift",
-        generator="auto",
-        solver="order",
-        edge_probability=None,
-        target_probability=None,
-        adjacency=None,
-        n_restarts=5,
-        n_steps=30_000,
-        learning_rate=1e-3,
-        n_draws=None,
-        device="auto",
-        dtype="float32",
-        checkpoint=None,
-        random_state=None,
-        verbose=False,
-    ):
+        intervention: Literal["shift", "do", "scale"] = "shift",
+        generator: Literal["auto", "kernel", "linear", "mlp"] = "auto",
+        solver: Literal["order", "gradient"] = "order",
+        edge_probability: float | None = None,
+        target_probability: float | None = None,
+        adjacency: MatrixLike | None = None,
+        n_restarts: int = 5,
+        n_steps: int = 30_000,
+        learning_rate: float = 1e-3,
+        n_draws: int | None = None,
+        device: str | torch.device = "auto",
+        dtype: Literal["float32", "float64"] = "float32",
+        checkpoint: PathLike | None = None,
+        random_state: RandomStateLike = None,
+        verbose: bool = False,
+    ) -> None:
         self.mechanism = mechanism
         self.intervention = intervention
         self.generator = generator
@@ -196,7 +204,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def predict_targets(self, interventions):
+    def predict_targets(self, interventions: MatrixLike) -> tuple[np.ndarray, np.ndarray]:
         """Infer what perturbations of given features act on.
 
         Parameters
@@ -216,7 +224,7 @@ class GenerativeInterventionModel(PerturbationPredictor):
         latent = self._latent(features)
         return latent.probability, self._in_units_of_X(latent.mean)
 
-    def score_samples(self, X, *, interventions=None):
+    def score_samples(self, X: MatrixLike, *, interventions: PerRow = None) -> np.ndarray:
         """Return each row's log-likelihood under its perturbation.
 
         Parameters
@@ -243,7 +251,14 @@ class GenerativeInterventionModel(PerturbationPredictor):
 
         return compute_rows(log_density, X, mask, features, what="log-likelihoods")
 
-    def sample(self, n_samples=1, *, interventions=None, X=None, random_state=None):
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        interventions: PerRow = None,
+        X: MatrixLike | None = None,
+        random_state: RandomStateLike = None,
+    ) -> np.ndarray:
         """Draw rows under a perturbation.
 
         Parameters

@@ -1,12 +1,16 @@
 """Greedy sparsest permutation with unknown targets, as a predictor of perturbations."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.utils import check_random_state
 
+from skcausal._typing import RandomStateLike
 from skcausal.graphs import topological_order
 from skcausal.perturbation._base import PerturbationPredictor
 from skcausal.perturbation._context_tests import ContextTests
@@ -107,15 +111,15 @@ class UnknownTargetIGSP(PerturbationPredictor):
 
     def __init__(
         self,
-        ci_data="observational",
+        ci_data: Literal["observational", "pooled"] = "observational",
         *,
-        start="ancestral",
-        alpha=1e-3,
-        alpha_invariance=1e-3,
-        depth=4,
-        n_restarts=10,
-        random_state=None,
-    ):
+        start: Literal["ancestral", "min_degree", "random"] = "ancestral",
+        alpha: float = 1e-3,
+        alpha_invariance: float = 1e-3,
+        depth: int = 4,
+        n_restarts: int = 10,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.ci_data = ci_data
         self.start = start
         self.alpha = alpha

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skcausal._typing import MatrixLike
 from skcausal.plotting._palette import CYCLE, MARKERS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from skcausal.design import DesignEvaluation
 
 _NAMES = {
     "edges": "Expected number of correct entries",
@@ -71,7 +81,17 @@ class DesignCurveDisplay:
     ['balanced_half']
     """
 
-    def __init__(self, designers, n_designs, mean, low, high, *, score="edges", reference=None):
+    def __init__(
+        self,
+        designers: Sequence[str],
+        n_designs: ArrayLike,
+        mean: MatrixLike,
+        low: MatrixLike,
+        high: MatrixLike,
+        *,
+        score: str = "edges",
+        reference: str | None = None,
+    ) -> None:
         self.designers = list(designers)
         self.n_designs = np.asarray(n_designs)
         if self.n_designs.ndim != 1 or not (np.diff(self.n_designs) > 0).all():
@@ -86,7 +106,7 @@ class DesignCurveDisplay:
         self.score = score
         self.reference = reference
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw the curves.
 
         Parameters
@@ -117,7 +137,15 @@ class DesignCurveDisplay:
         return self
 
     @classmethod
-    def from_evaluation(cls, evaluation, *, score="edges", reference=None, ax=None, **kwargs):
+    def from_evaluation(
+        cls,
+        evaluation: DesignEvaluation,
+        *,
+        score: str = "edges",
+        reference: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw what an evaluation found.
 
         Parameters
@@ -179,7 +207,7 @@ class DesignCurveDisplay:
         from matplotlib.cbook import normalize_kwargs
         from matplotlib.lines import Line2D
 
-        style = {
+        style: dict[str, Any] = {
             "color": CYCLE[k % len(CYCLE)],
             "marker": MARKERS[k % len(MARKERS)],
             "markersize": 4.5,

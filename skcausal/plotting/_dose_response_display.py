@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skcausal._typing import MatrixLike
 from skcausal.plotting._dose_response_contexts import (
     DoseResponseSamples,
     check_doses,
@@ -17,6 +21,9 @@ from skcausal.plotting._dose_response_contexts import (
 )
 from skcausal.plotting._palette import BLUE, GREY, INK, VERMILLION
 from skcausal.plotting._std_error import std_error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_PANELS = 4  # rows, and columns, by default
 
@@ -120,19 +127,19 @@ class DoseResponseDisplay:
     def __init__(
         self,
         *,
-        variables,
-        observed,
-        observed_std_error,
-        observed_doses,
-        observed_perturbations,
-        predicted,
-        predicted_doses,
-        predicted_perturbations,
-        heldout=None,
-        control=None,
-        dose_scale="linear",
-        dose_name="Dose",
-    ):
+        variables: Collection[str],
+        observed: MatrixLike,
+        observed_std_error: MatrixLike,
+        observed_doses: ArrayLike,
+        observed_perturbations: ArrayLike,
+        predicted: MatrixLike,
+        predicted_doses: ArrayLike,
+        predicted_perturbations: ArrayLike,
+        heldout: ArrayLike | None = None,
+        control: ArrayLike | None = None,
+        dose_scale: Literal["linear", "log"] = "linear",
+        dose_name: str = "Dose",
+    ) -> None:
         if dose_scale not in ("linear", "log"):
             raise ValueError(f'dose_scale must be "linear" or "log"; got {dose_scale!r}.')
         self.variables = list(variables)
@@ -162,7 +169,7 @@ class DoseResponseDisplay:
         self.dose_scale = dose_scale
         self.dose_name = dose_name
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Axes | ArrayLike | None = None, **kwargs: Any) -> Self:
         """Draw the panels.
 
         Parameters
@@ -193,22 +200,22 @@ class DoseResponseDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        interventions,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        interventions: MatrixLike,
         *,
-        doses,
-        perturbations,
-        shown=None,
-        variables=None,
-        n_doses=50,
-        features_of=None,
-        heldout=None,
-        dose_scale="linear",
-        dose_name="Dose",
-        ax=None,
-        **kwargs,
-    ):
+        doses: ArrayLike,
+        perturbations: ArrayLike,
+        shown: str | int | Sequence[Any] | None = None,
+        variables: Collection[str] | None = None,
+        n_doses: int = 50,
+        features_of: Callable[..., Any] | None = None,
+        heldout: ArrayLike | None = None,
+        dose_scale: Literal["linear", "log"] = "linear",
+        dose_name: str = "Dose",
+        ax: Axes | ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compare the curves that a fitted estimator predicts with data.
 
         The curve of a perturbation runs from dose 0 (on a logarithmic scale, from the smallest
@@ -307,20 +314,20 @@ class DoseResponseDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        X_pred,
+        X: MatrixLike,
+        X_pred: MatrixLike,
         *,
-        doses,
-        perturbations,
-        predicted_doses,
-        predicted_perturbations,
-        variables=None,
-        heldout=None,
-        dose_scale="linear",
-        dose_name="Dose",
-        ax=None,
-        **kwargs,
-    ):
+        doses: ArrayLike,
+        perturbations: ArrayLike,
+        predicted_doses: ArrayLike,
+        predicted_perturbations: ArrayLike,
+        variables: Collection[str] | None = None,
+        heldout: ArrayLike | None = None,
+        dose_scale: Literal["linear", "log"] = "linear",
+        dose_name: str = "Dose",
+        ax: Axes | ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compare predicted curves with data.
 
         Parameters

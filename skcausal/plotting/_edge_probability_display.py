@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sized
+from typing import TYPE_CHECKING, Any, Self, cast
+
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from skcausal._adjacency import align_frame, check_adjacency
+from skcausal._typing import GraphLike, MatrixLike
 from skcausal.plotting._cell_values import write_values
 from skcausal.plotting._palette import LIGHT_GREY, VERMILLION
 from skcausal.plotting._variables import fitted_result, names_of_variables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_ANNOTATED_VARIABLES = 12
 
@@ -63,15 +71,28 @@ class EdgeProbabilityDisplay:
     2
     """
 
-    def __init__(self, probabilities, *, reference=None, variables=None):
-        n_variables = len(probabilities)
+    def __init__(
+        self,
+        probabilities: MatrixLike,
+        *,
+        reference: GraphLike | None = None,
+        variables: Collection[str] | None = None,
+    ) -> None:
+        n_variables = len(cast("Sized", probabilities))
         self.variables = names_of_variables(variables, n_variables, probabilities, reference)
         self.probabilities = _check_probabilities(probabilities, self.variables)
         self.reference = None
         if reference is not None:
             self.reference = check_adjacency(reference, variables=self.variables, name="reference")
 
-    def plot(self, ax=None, *, include_values=None, colorbar=True, **kwargs):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        include_values: bool | None = None,
+        colorbar: bool = True,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the heat map.
 
         Parameters
@@ -94,8 +115,13 @@ class EdgeProbabilityDisplay:
             ax = _new_axes(len(self.variables))
         self.ax_, self.figure_ = ax, ax.figure
         ax.set_facecolor(LIGHT_GREY)  # shows on the diagonal
-        style = {"cmap": "Blues", "vmin": 0.0, "vmax": 1.0, "interpolation": "nearest"}
-        self.im_ = ax.imshow(self.probabilities, **(style | kwargs))
+        style: dict[str, Any] = {
+            "cmap": "Blues",
+            "vmin": 0.0,
+            "vmax": 1.0,
+            "interpolation": "nearest",
+        }
+        self.im_ = cast("Any", ax).imshow(self.probabilities, **(style | kwargs))
         if colorbar:
             self.figure_.colorbar(self.im_, ax=ax, label="Probability of edge", shrink=0.8)
         if include_values is None:
@@ -110,7 +136,15 @@ class EdgeProbabilityDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, *, reference=None, variables=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        *,
+        reference: GraphLike | None = None,
+        variables: Collection[str] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the edge probabilities of a fitted estimator.
 
         Parameters
@@ -140,7 +174,15 @@ class EdgeProbabilityDisplay:
         return display.plot(ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, reference, probabilities, *, variables=None, ax=None, **kwargs):
+    def from_predictions(
+        cls,
+        reference: GraphLike,
+        probabilities: MatrixLike,
+        *,
+        variables: Collection[str] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw edge probabilities with the edges of a reference outlined.
 
         Parameters

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skcausal._typing import MatrixLike
 from skcausal.plotting._palette import BLUE, GREY, INK, SKY_BLUE, VERMILLION
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_BINS = 60
 
@@ -81,16 +89,16 @@ class EffectDisplay:
 
     def __init__(
         self,
-        effect_pred,
+        effect_pred: ArrayLike,
         *,
-        interval=None,
-        average=None,
-        effect=None,
-        level=None,
-        effect_name="Unit effect",
-    ):
+        interval: tuple[ArrayLike, ArrayLike] | None = None,
+        average: float | tuple[float, float, float] | None = None,
+        effect: ArrayLike | None = None,
+        level: float | None = None,
+        effect_name: str = "Unit effect",
+    ) -> None:
         self.effect_pred = _check_effects(effect_pred, "effect_pred")
-        self.interval = None if interval is None else self._check_interval(interval)
+        self.interval: Any = None if interval is None else self._check_interval(interval)
         self.average, self.average_interval = _check_average(average, self.effect_pred)
         self.effect = None
         if effect is not None:
@@ -105,7 +113,9 @@ class EffectDisplay:
         """Share of units whose interval excludes zero; None without intervals."""
         return None if self.interval is None else float(self._excludes_zero().mean())
 
-    def plot(self, ax=None, *, bins=None, **kwargs):
+    def plot(
+        self, ax: Axes | None = None, *, bins: int | ArrayLike | None = None, **kwargs: Any
+    ) -> Self:
         """Draw the histogram.
 
         Parameters
@@ -135,7 +145,7 @@ class EffectDisplay:
         if self.effect is not None:
             counts = np.histogram(self.effect, edges)[0]
             label = f"true effects (average {_number(self.effect.mean())})"
-            style = {"color": INK, "linewidth": 1.4, "label": label, "zorder": 3}
+            style: dict[str, Any] = {"color": INK, "linewidth": 1.4, "label": label, "zorder": 3}
             self.outline_ = ax.stairs(counts, edges, **style)
         self._draw_average()
         self.zero_line_ = ax.axvline(0.0, color=GREY, linestyle="--", linewidth=1.2, zorder=3)
@@ -146,7 +156,18 @@ class EffectDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, T0=0, T1=1, level=0.9, effect=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        *,
+        T0: Any = 0,
+        T1: Any = 1,
+        level: float = 0.9,
+        effect: ArrayLike | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the effects that a fitted estimator predicts.
 
         Parameters
@@ -202,16 +223,16 @@ class EffectDisplay:
     @classmethod
     def from_predictions(
         cls,
-        effect_pred,
+        effect_pred: ArrayLike,
         *,
-        interval=None,
-        average=None,
-        effect=None,
-        level=None,
-        effect_name="Unit effect",
-        ax=None,
-        **kwargs,
-    ):
+        interval: tuple[ArrayLike, ArrayLike] | None = None,
+        average: float | tuple[float, float, float] | None = None,
+        effect: ArrayLike | None = None,
+        level: float | None = None,
+        effect_name: str = "Unit effect",
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw predicted effects.
 
         Parameters
@@ -292,8 +313,8 @@ class EffectDisplay:
         label, self.average_band_ = f"average effect {_number(self.average)}", None
         if self.average_interval is not None:
             low, high = self.average_interval
-            style = {"color": VERMILLION, "alpha": 0.3, "linewidth": 0, "zorder": 0.5}
-            self.average_band_ = self.ax_.axvspan(low, high, **style)
+            style: dict[str, Any] = {"color": VERMILLION, "alpha": 0.3, "linewidth": 0}
+            self.average_band_ = self.ax_.axvspan(low, high, **style, zorder=0.5)
             label += f" [{_number(low)}, {_number(high)}]"
         self.average_line_ = self.ax_.axvline(
             self.average, color=VERMILLION, linewidth=1.8, label=label, zorder=4

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skcausal.plotting._palette import CYCLE, GREY, MARKERS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _CHARACTERS_OF_AXIS = 55  # which fit side by side under the axis
 _LEGEND_ROWS = 14
@@ -83,16 +88,16 @@ class EffectErrorDisplay:
 
     def __init__(
         self,
-        alphas,
-        errors,
+        alphas: ArrayLike,
+        errors: Mapping[str, ArrayLike],
         *,
-        std_errors=None,
-        picked=None,
-        baseline=None,
-        baseline_name="baseline",
-        alpha_name="Penalty weight",
-        error_name="Effect error",
-    ):
+        std_errors: Mapping[str, ArrayLike] | None = None,
+        picked: float | Mapping[str, float] | None = None,
+        baseline: float | Mapping[str, float] | None = None,
+        baseline_name: str = "baseline",
+        alpha_name: str = "Penalty weight",
+        error_name: str = "Effect error",
+    ) -> None:
         alphas = _check_alphas(alphas)
         order = np.argsort(alphas)
         self.alphas = alphas[order]
@@ -116,7 +121,7 @@ class EffectErrorDisplay:
         self.alpha_name = alpha_name
         self.error_name = error_name
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw the lines.
 
         Parameters
@@ -135,7 +140,9 @@ class EffectErrorDisplay:
         if ax is None:
             ax = _new_axes()
         self.ax_, self.figure_ = ax, ax.figure
-        self.lines_, self.errorbars_, self.picked_ = {}, {}, {}
+        self.lines_: dict[str, Any] = {}
+        self.errorbars_: dict[str, Any] = {}
+        self.picked_: dict[str, Any] = {}
         self._scale_axis()
         for k, group in enumerate(self.errors):
             self._draw_group(k, group, kwargs)
@@ -150,17 +157,17 @@ class EffectErrorDisplay:
     @classmethod
     def from_results(
         cls,
-        alphas,
-        errors,
+        alphas: ArrayLike,
+        errors: ArrayLike | Mapping[str, ArrayLike],
         *,
-        picked=None,
-        baseline=None,
-        baseline_name="baseline",
-        alpha_name="Penalty weight",
-        error_name="Effect error",
-        ax=None,
-        **kwargs,
-    ):
+        picked: float | Mapping[str, float] | None = None,
+        baseline: float | Mapping[str, float] | None = None,
+        baseline_name: str = "baseline",
+        alpha_name: str = "Penalty weight",
+        error_name: str = "Effect error",
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the mean and standard error of repeated experiments.
 
         Parameters
@@ -208,17 +215,17 @@ class EffectErrorDisplay:
     @classmethod
     def from_search(
         cls,
-        search,
-        param="alpha",
+        search: BaseEstimator,
+        param: str = "alpha",
         *,
-        metric="score",
-        baseline=None,
-        baseline_name="baseline",
-        alpha_name=None,
-        error_name="Minus mean test score",
-        ax=None,
-        **kwargs,
-    ):
+        metric: str = "score",
+        baseline: float | Mapping[str, float] | None = None,
+        baseline_name: str = "baseline",
+        alpha_name: str | None = None,
+        error_name: str = "Minus mean test score",
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw minus the cross-validated score of a grid search.
 
         There is one line for each combination of the other parameters of the grid. The standard
@@ -343,7 +350,7 @@ class EffectErrorDisplay:
         """Draw dashed lines at the errors of the baseline, in the colours of their groups."""
         if self.baseline is None:
             return []
-        style = {"linestyle": "--", "linewidth": 1.2, "zorder": 1}
+        style: dict[str, Any] = {"linestyle": "--", "linewidth": 1.2, "zorder": 1}
         if not isinstance(self.baseline, Mapping):
             return [self.ax_.axhline(self.baseline, color=GREY, **style)]
         return [

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Sized
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
+from skcausal._typing import GraphLike
 from skcausal.graphs import check_adjacency
 from skcausal.plotting._graph_layout import bend_of_arrow, circular_layout, smallest_gap
 from skcausal.plotting._palette import BLUE, GREY, INK, ORANGE, PURPLE
 from skcausal.plotting._variables import fitted_result, names_of_variables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Classes of edges in the order of the legend: label, colour and line style.
 _EDGE_STYLES: dict[str, tuple[str, str, Any]] = {
@@ -80,8 +87,17 @@ class GraphDisplay:
     '2 edges, structural Hamming distance 2'
     """
 
-    def __init__(self, adjacency, *, reference=None, variables=None, reference_name=None):
-        self.variables = names_of_variables(variables, len(adjacency), adjacency, reference)
+    def __init__(
+        self,
+        adjacency: GraphLike,
+        *,
+        reference: GraphLike | None = None,
+        variables: Collection[str] | None = None,
+        reference_name: str | None = None,
+    ) -> None:
+        self.variables = names_of_variables(
+            variables, len(cast("Sized", adjacency)), adjacency, reference
+        )
         self.adjacency = check_adjacency(adjacency, variables=self.variables)
         self.reference = None
         if reference is not None:
@@ -89,7 +105,9 @@ class GraphDisplay:
         self.reference_name = reference_name
         self.edges = _classify_edges(self.adjacency, self.reference)
 
-    def plot(self, ax=None, *, positions=None, **kwargs):
+    def plot(
+        self, ax: Axes | None = None, *, positions: ArrayLike | None = None, **kwargs: Any
+    ) -> Self:
         """Draw the graph.
 
         Parameters
@@ -133,8 +151,15 @@ class GraphDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, reference=None, variables=None, reference_name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        *,
+        reference: GraphLike | None = None,
+        variables: Collection[str] | None = None,
+        reference_name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the graph that a fitted estimator learned.
 
         Parameters
@@ -170,8 +195,15 @@ class GraphDisplay:
 
     @classmethod
     def from_predictions(
-        cls, reference, adjacency, *, variables=None, reference_name=None, ax=None, **kwargs
-    ):
+        cls,
+        reference: GraphLike,
+        adjacency: GraphLike,
+        *,
+        variables: Collection[str] | None = None,
+        reference_name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw an estimated graph against a reference.
 
         Parameters

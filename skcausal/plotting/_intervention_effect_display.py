@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skcausal._typing import MatrixLike, PerRow
 from skcausal.interventions import (
     check_interventions,
     check_regimes,
@@ -12,6 +18,9 @@ from skcausal.interventions import (
 )
 from skcausal.plotting._palette import CYCLE, GREY, LIGHT_GREY, MARKERS
 from skcausal.plotting._std_error import std_error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LEGEND_ROWS = 20
 
@@ -78,14 +87,14 @@ class InterventionEffectDisplay:
     def __init__(
         self,
         *,
-        regimes,
-        variables,
-        observed,
-        predicted,
-        observed_std_error,
-        is_target,
-        baseline=None,
-    ):
+        regimes: Sequence[str],
+        variables: Collection[str],
+        observed: MatrixLike,
+        predicted: MatrixLike,
+        observed_std_error: MatrixLike,
+        is_target: MatrixLike,
+        baseline: ArrayLike | None = None,
+    ) -> None:
         self.regimes = list(regimes)
         self.variables = list(variables)
         self.observed = self._check_table(observed, "observed")
@@ -98,7 +107,14 @@ class InterventionEffectDisplay:
                 baseline = np.tile(baseline, (len(self.regimes), 1))
             self.baseline = self._check_table(baseline, "baseline")
 
-    def plot(self, ax=None, *, kind="mean", show_targets=False, **kwargs):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        kind: Literal["mean", "effect"] = "mean",
+        show_targets: bool = False,
+        **kwargs: Any,
+    ) -> Self:
         """Draw predicted against observed means.
 
         Parameters
@@ -130,7 +146,8 @@ class InterventionEffectDisplay:
         self.baseline_ = None
         if self.baseline is not None:
             self.baseline_ = _draw_baseline(ax, (self.baseline - offset)[shown], observed[shown])
-        self.points_, self.errorbars_ = [], []
+        self.points_: list[Any] = []
+        self.errorbars_: list[Any] = []
         for k in range(len(self.regimes)):
             cells = k, shown[k]
             errors = self.observed_std_error[cells]
@@ -143,15 +160,15 @@ class InterventionEffectDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: BaseEstimator,
+        X: MatrixLike,
         *,
-        interventions,
-        regimes=None,
-        baseline="control",
-        ax=None,
-        **kwargs,
-    ):
+        interventions: MatrixLike,
+        regimes: PerRow = None,
+        baseline: str | ArrayLike | None = "control",
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compare the predictions of a fitted estimator with data.
 
         The estimator sees the cells that an intervention set and nothing else: all other cells of
@@ -196,15 +213,15 @@ class InterventionEffectDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        X_pred,
+        X: MatrixLike,
+        X_pred: MatrixLike,
         *,
-        interventions,
-        regimes=None,
-        baseline="control",
-        ax=None,
-        **kwargs,
-    ):
+        interventions: MatrixLike,
+        regimes: PerRow = None,
+        baseline: str | ArrayLike | None = "control",
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compare predictions with data.
 
         Parameters

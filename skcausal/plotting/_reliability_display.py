@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skcausal._typing import GraphLike, MatrixLike
 from skcausal.metrics._calibration import edge_calibration_bins, error_of_bins
 from skcausal.plotting._palette import CYCLE, GREY, MARKERS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _DIAGONAL_LABEL = "perfectly calibrated"
 _LARGEST_AREA = 400.0  # of a point that stands for all pairs, in square points
@@ -83,7 +90,14 @@ class ReliabilityDisplay:
     0.117
     """
 
-    def __init__(self, mean_forecast, frequency, count, *, name=None):
+    def __init__(
+        self,
+        mean_forecast: ArrayLike,
+        frequency: ArrayLike,
+        count: ArrayLike,
+        *,
+        name: str | None = None,
+    ) -> None:
         mean_forecast = _check_shares(mean_forecast, "mean_forecast")
         frequency = _check_shares(frequency, "frequency", len(mean_forecast))
         count = _check_counts(count, len(mean_forecast))
@@ -98,7 +112,7 @@ class ReliabilityDisplay:
         """Expected calibration error of the bins."""
         return error_of_bins(self.mean_forecast, self.frequency, self.count)
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the diagram.
 
         Parameters
@@ -125,7 +139,7 @@ class ReliabilityDisplay:
             ax = _new_axes()
         self.ax_, self.figure_ = ax, ax.figure
         self.diagonal_, n_drawn = self._draw_diagonal()
-        style = {
+        style: dict[str, Any] = {
             "color": CYCLE[n_drawn % len(CYCLE)],
             "marker": MARKERS[n_drawn % len(MARKERS)],
             "markersize": _LEGEND_MARKER_SIZE,
@@ -134,13 +148,22 @@ class ReliabilityDisplay:
             "clip_on": False,  # or the points in the corners were cut
             "zorder": 3,
         } | normalize_kwargs(kwargs, Line2D)
-        (self.line_,) = ax.plot(self.mean_forecast, self.frequency, **style)
+        self.line_: Any = ax.plot(self.mean_forecast, self.frequency, **style)[0]
         self.points_ = self._draw_points()
         self._label_axes()
         return self
 
     @classmethod
-    def from_predictions(cls, true, probabilities, *, n_bins=10, name=None, ax=None, **kwargs):
+    def from_predictions(
+        cls,
+        true: GraphLike,
+        probabilities: MatrixLike,
+        *,
+        n_bins: int = 10,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compare edge probabilities with true graphs.
 
         Parameters

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state, check_scalar
 
 from skcausal._labels import check_labels
+from skcausal._typing import MatrixLike, PerRow, RandomStateLike
 from skcausal.plotting._palette import CYCLE, INK, MARKERS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _FEWEST_UNITS = 4
 _LARGEST_PERPLEXITY = 30.0
@@ -76,12 +83,12 @@ class RepresentationDisplay:
 
     def __init__(
         self,
-        embedding,
+        embedding: ArrayLike,
         *,
-        treatment,
-        environment=None,
-        axis_names=("Component 1", "Component 2"),
-    ):
+        treatment: ArrayLike,
+        environment: PerRow = None,
+        axis_names: tuple[str, str] = ("Component 1", "Component 2"),
+    ) -> None:
         self.embedding = check_array(embedding, dtype=np.float64, input_name="embedding")
         n_units = len(self.embedding)
         if self.embedding.shape[1] != 2:
@@ -95,7 +102,7 @@ class RepresentationDisplay:
             self.environment = _check_groups(environment, "environment", n_units)
         self.axis_names = tuple(axis_names)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Axes | ArrayLike | None = None, **kwargs: Any) -> Self:
         """Draw the map.
 
         Parameters
@@ -116,7 +123,7 @@ class RepresentationDisplay:
         groupings = {"Arm": self.treatment}
         if self.environment is not None:
             groupings["Environment"] = self.environment
-        n_panels = len(groupings) if ax is None else np.size(ax)
+        n_panels = len(groupings) if ax is None else np.size(cast("Any", ax))
         if n_panels not in (1, len(groupings)):
             raise ValueError(
                 f"ax must be one Axes{', or two' if len(groupings) == 2 else ''}; got {n_panels}."
@@ -127,8 +134,8 @@ class RepresentationDisplay:
             styles = [_crossed_styles(groupings)]
         if ax is None:
             ax = _new_axes(n_panels)
-        panels = np.ravel(ax)
-        self.ax_ = ax if np.ndim(ax) == 0 else panels
+        panels = np.ravel(cast("Any", ax))
+        self.ax_ = ax if np.ndim(cast("Any", ax)) == 0 else panels
         self.figure_ = panels[0].figure
         self.points_, self.legends_ = [], []
         for panel, (colors, markers, legends) in zip(panels, styles):
@@ -139,17 +146,17 @@ class RepresentationDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: BaseEstimator,
+        X: MatrixLike,
         *,
-        treatment,
-        environment=None,
-        method="tsne",
-        max_units=1000,
-        random_state=0,
-        ax=None,
-        **kwargs,
-    ):
+        treatment: ArrayLike,
+        environment: PerRow = None,
+        method: Literal["tsne", "pca"] = "tsne",
+        max_units: int = 1000,
+        random_state: RandomStateLike = 0,
+        ax: Axes | ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the representation that a fitted estimator learned.
 
         Parameters
@@ -198,16 +205,16 @@ class RepresentationDisplay:
     @classmethod
     def from_predictions(
         cls,
-        representation,
+        representation: MatrixLike,
         *,
-        treatment,
-        environment=None,
-        method="tsne",
-        max_units=1000,
-        random_state=0,
-        ax=None,
-        **kwargs,
-    ):
+        treatment: ArrayLike,
+        environment: PerRow = None,
+        method: Literal["tsne", "pca"] = "tsne",
+        max_units: int = 1000,
+        random_state: RandomStateLike = 0,
+        ax: Axes | ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Embed a representation in two dimensions and draw it.
 
         Parameters

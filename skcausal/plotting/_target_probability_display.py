@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Self, cast
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skcausal._typing import MatrixLike
 from skcausal.plotting._cell_values import write_values
 from skcausal.plotting._palette import GREY, VERMILLION
 from skcausal.plotting._variables import names_of_variables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_ANNOTATED = 12  # rows, and columns
 _POINTS_PER_LABEL = 11.0  # what a line of tick labels takes
@@ -100,8 +109,14 @@ class TargetProbabilityDisplay:
     """
 
     def __init__(
-        self, probabilities, *, labels=None, variables=None, true_targets=None, groups=None
-    ):
+        self,
+        probabilities: MatrixLike,
+        *,
+        labels: Collection[Any] | None = None,
+        variables: Collection[str] | None = None,
+        true_targets: MatrixLike | None = None,
+        groups: Collection[Any] | None = None,
+    ) -> None:
         names = getattr(probabilities, "columns", None)
         index = getattr(probabilities, "index", None)
         values = _check_probabilities(probabilities)
@@ -127,14 +142,14 @@ class TargetProbabilityDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: Axes | None = None,
         *,
-        max_variables=None,
-        min_probability=None,
-        include_values=None,
-        colorbar=True,
-        **kwargs,
-    ):
+        max_variables: int | None = None,
+        min_probability: float | None = None,
+        include_values: bool | None = None,
+        colorbar: bool = True,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the heat map.
 
         Labels that would overlap are thinned out: of many contexts, first all but the names of the
@@ -172,8 +187,8 @@ class TargetProbabilityDisplay:
         if ax is None:
             ax = _new_axes(*shown.shape)
         self.ax_, self.figure_ = ax, ax.figure
-        style = {"cmap": "Blues", "vmin": 0.0, "vmax": 1.0, "interpolation": "nearest"}
-        self.im_ = ax.imshow(shown, **(style | {"aspect": "auto"} | kwargs))
+        style: dict[str, Any] = {"cmap": "Blues", "vmin": 0.0, "vmax": 1.0, "aspect": "auto"}
+        self.im_ = cast("Any", ax).imshow(shown, **(style | {"interpolation": "nearest"} | kwargs))
         if colorbar:
             bar = self.figure_.colorbar(self.im_, ax=ax, label="Probability of target", aspect=30)
             bar.outline.set_visible(False)
@@ -191,16 +206,16 @@ class TargetProbabilityDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        interventions,
+        estimator: BaseEstimator,
+        interventions: MatrixLike,
         *,
-        labels=None,
-        variables=None,
-        true_targets=None,
-        groups=None,
-        ax=None,
-        **kwargs,
-    ):
+        labels: ArrayLike | None = None,
+        variables: Collection[str] | None = None,
+        true_targets: MatrixLike | None = None,
+        groups: ArrayLike | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw what a fitted estimator takes perturbations to act on.
 
         There is one row for each distinct row of `interventions`, in the order of first appearance.
@@ -254,7 +269,11 @@ class TargetProbabilityDisplay:
         probabilities = np.asarray(estimator.predict_targets(_take(interventions, first))[0])
         if variables is None:
             variables = names_of_variables(names, probabilities.shape[1])
-        per_context = {"labels": labels, "true_targets": true_targets, "groups": groups}
+        per_context: dict[str, Any] = {
+            "labels": labels,
+            "true_targets": true_targets,
+            "groups": groups,
+        }
         for name, values in per_context.items():
             if values is not None:
                 _check_constant(values, name, first, context)
@@ -267,15 +286,15 @@ class TargetProbabilityDisplay:
     @classmethod
     def from_predictions(
         cls,
-        probabilities,
+        probabilities: MatrixLike,
         *,
-        labels=None,
-        variables=None,
-        true_targets=None,
-        groups=None,
-        ax=None,
-        **kwargs,
-    ):
+        labels: Collection[Any] | None = None,
+        variables: Collection[str] | None = None,
+        true_targets: MatrixLike | None = None,
+        groups: Collection[Any] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw probabilities of targets.
 
         Parameters

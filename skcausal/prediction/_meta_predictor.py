@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self, overload
+
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skcausal._typing import MatrixLike, PathLike, PerRow, RandomStateLike
 from skcausal.base import InterventionPredictor, compute_rows, control_mean
 from skcausal.graphs import to_networkx
 from skcausal.nn import resolve_device, resolve_dtype
@@ -19,6 +23,12 @@ from skcausal.prediction._paper_fit import fit_paper
 from skcausal.prediction._pretrained import NETWORK_FILES, load_shipped
 from skcausal.prediction._pretraining import meta_train
 from skcausal.structure._linear_scm_queries import LinearSCMQueries
+
+if TYPE_CHECKING:
+    import networkx
+    import torch
+
+    from skcausal.simulators import TaskPrior
 
 
 def _has_equations(estimator):
@@ -168,25 +178,25 @@ class MetaInterventionPredictor(PretrainedMixin, LinearSCMQueries, InterventionP
 
     def __init__(
         self,
-        variant="amortized",
+        variant: Literal["amortized", "paper"] = "amortized",
         *,
-        pretrained="auto",
-        prior=None,
-        objective="maml",
-        n_tasks=None,
-        learning_rate=None,
-        n_finetune_steps=None,
-        finetune_learning_rate=None,
-        correct_means=True,
-        threshold=0.5,
-        width=None,
-        n_layers=None,
-        checkpoint=None,
-        device="auto",
-        dtype="float64",
-        verbose=False,
-        random_state=None,
-    ):
+        pretrained: PathLike | None = "auto",
+        prior: TaskPrior | Sequence[TaskPrior] | None = None,
+        objective: Literal["maml", "supervised"] = "maml",
+        n_tasks: int | None = None,
+        learning_rate: float | None = None,
+        n_finetune_steps: int | None = None,
+        finetune_learning_rate: float | None = None,
+        correct_means: bool = True,
+        threshold: float = 0.5,
+        width: int | None = None,
+        n_layers: int | None = None,
+        checkpoint: PathLike | None = None,
+        device: str | torch.device = "auto",
+        dtype: Literal["float32", "float64"] = "float64",
+        verbose: bool = False,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.variant = variant
         self.pretrained = pretrained
         self.prior = prior
@@ -205,7 +215,9 @@ class MetaInterventionPredictor(PretrainedMixin, LinearSCMQueries, InterventionP
         self.verbose = verbose
         self.random_state = random_state
 
-    def pretrain(self, prior=None, n_tasks=None):
+    def pretrain(
+        self, prior: TaskPrior | Sequence[TaskPrior] | None = None, n_tasks: int | None = None
+    ) -> Self:
         """Meta-train on simulated systems; `fit` then starts from these weights.
 
         They belong to this object: clones, such as those in a grid search, start from the parameter
@@ -235,7 +247,27 @@ class MetaInterventionPredictor(PretrainedMixin, LinearSCMQueries, InterventionP
         self._pretrained = self._weights_of_fit = (self.variant, *trained)
         return self
 
-    def predict(self, X, *, interventions=None, return_std=False):
+    @overload
+    def predict(
+        self, X: MatrixLike, *, interventions: PerRow = ..., return_std: Literal[False] = ...
+    ) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        interventions: PerRow = ...,
+        return_std: Literal[True, "mean", "row"],
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        interventions: PerRow = None,
+        return_std: bool | Literal["mean", "row"] = False,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict every variable under the row's intervention, given all else that is known.
 
         Parameters
@@ -285,7 +317,7 @@ class MetaInterventionPredictor(PretrainedMixin, LinearSCMQueries, InterventionP
         return X_pred, compute_rows(deviation, X_filled, mask, X_pred, what="errors")
 
     @available_if(_has_equations)
-    def to_networkx(self):
+    def to_networkx(self) -> networkx.DiGraph:
         """Return the graph of probable edges with named nodes.
 
         Returns

@@ -1,6 +1,9 @@
 """Ridge regressions on what was intervened on, with or without the other variables."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import Literal
 
 import numpy as np
 from scipy.linalg import solve
@@ -47,7 +50,9 @@ class InterventionRidge(InterventionPredictor):
     (1, 4)
     """
 
-    def __init__(self, alpha=1.0, *, encoding="both"):
+    def __init__(
+        self, alpha: float = 1.0, *, encoding: Literal["mask", "values", "both"] = "both"
+    ) -> None:
         self.alpha = alpha
         self.encoding = encoding
 
@@ -117,7 +122,7 @@ class ConditionalRidge(InterventionPredictor):
     (1, 4)
     """
 
-    def __init__(self, alpha=1.0):
+    def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
     def _fit(self, X, mask, regime):

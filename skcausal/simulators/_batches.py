@@ -33,7 +33,7 @@ class Batch:
             index = index.reshape(-1).to(torch.int64 if index.numel() == 0 else index.dtype)
         return map_tensors(self, lambda tensor: tensor[index])
 
-    def to(self, device) -> Self:
+    def to(self, device: str | torch.device) -> Self:
         """Move the batch to a device.
 
         Parameters

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from skcausal.simulators._batches import Batch
 from skcausal.simulators._parameters import check_choice
@@ -80,7 +83,9 @@ class DoseResponses(Batch):
         """Number of perturbations of each task, those held out included."""
         return self.targets.shape[1]
 
-    def contexts(self, split):
+    def contexts(
+        self, split: Literal["train", "partly_ood", "fully_ood"]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """List the contexts of a split.
 
         Parameters
@@ -116,7 +121,11 @@ class DoseResponses(Batch):
         doses = torch.tensor(given, dtype=torch.float64, device=device)
         return perturbations, doses.repeat(last - first)
 
-    def effects(self, perturbations, doses):
+    def effects(
+        self,
+        perturbations: ArrayLike,
+        doses: ArrayLike,
+    ) -> torch.Tensor:
         """Return the Hill curves: what is added to each variable, or what a target is set to.
 
         Parameters
@@ -140,7 +149,7 @@ class DoseResponses(Batch):
         """
         return self._effects(*self._check_contexts(perturbations, doses))
 
-    def features_of(self, perturbations, doses):
+    def features_of(self, perturbations: ArrayLike, doses: ArrayLike) -> torch.Tensor:
         """Return what is known of contexts before any outcome is seen.
 
         Parameters
@@ -159,7 +168,7 @@ class DoseResponses(Batch):
         curve = torch.stack([doses, self.half_doses[:, index], self.hills[:, index]], dim=-1)
         return torch.cat([self.fingerprints[:, index], curve], dim=-1)
 
-    def control_features(self):
+    def control_features(self) -> torch.Tensor:
         """Return the features of rows without perturbation.
 
         Returns
@@ -169,7 +178,13 @@ class DoseResponses(Batch):
         """
         return torch.zeros_like(self.features_of(0, 1.0))
 
-    def sample(self, n_rows, perturbations, doses, random_state=None):
+    def sample(
+        self,
+        n_rows: int,
+        perturbations: ArrayLike,
+        doses: ArrayLike,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    ) -> torch.Tensor:
         """Simulate rows of perturbed systems.
 
         Parameters
@@ -195,15 +210,20 @@ class DoseResponses(Batch):
         keys = fold_in(fold_in(self.systems.keys, "contexts")[:, None], index)
         keys = fold_in(keys, doses.float().view(torch.int32))
         masks, values = self.targets[:, index], self._effects(index, doses)
+        systems: Any = self.systems
         rows = [
-            replace(self.systems, keys=own_keys).sample(
+            replace(systems, keys=own_keys).sample(
                 n_rows, mask[:, None], value[:, None], kind=self.kind, random_state=seed
             )
             for own_keys, mask, value in zip(keys.unbind(1), masks.unbind(1), values.unbind(1))
         ]
         return torch.stack(rows, dim=1)
 
-    def sample_controls(self, n_rows, random_state=None):
+    def sample_controls(
+        self,
+        n_rows: int,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    ) -> torch.Tensor:
         """Simulate rows without perturbation.
 
         Parameters
@@ -220,7 +240,12 @@ class DoseResponses(Batch):
         """
         return self.systems.sample(n_rows, random_state=random_state)
 
-    def interventional_mean(self, perturbations, doses, **options):
+    def interventional_mean(
+        self,
+        perturbations: ArrayLike,
+        doses: ArrayLike,
+        **options: Any,
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Return the mean of every variable in contexts, which is the truth to be predicted.
 
         Parameters
@@ -251,7 +276,7 @@ class DoseResponses(Batch):
         share = 1.0 / (1.0 + (hills * (half_doses / doses).log()).exp())
         return (self.max_effects[:, index] * share[..., None]).to(self.max_effects.dtype)
 
-    def _check_contexts(self, perturbations, doses):
+    def _check_contexts(self, perturbations, doses) -> tuple[torch.Tensor, torch.Tensor]:
         """Bring perturbations and doses to two tensors of shape (n_contexts,)."""
         index = torch.as_tensor(perturbations, device=self.targets.device)
         if index.is_floating_point() or index.dtype == torch.bool:

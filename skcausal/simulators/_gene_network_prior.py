@@ -135,7 +135,7 @@ class GeneNetworkPrior(TaskPrior[GeneNetworks]):
     steps_per_cell: int = 15
     burn_in: int = 250
     target_error: float = 0.0
-    technical_noise: object = None
+    technical_noise: TechnicalNoise | str | None = None
 
     def __post_init__(self):
         check_graph_parameters(self.n_variables, self.graph, self.edges_per_variable, ACYCLIC)

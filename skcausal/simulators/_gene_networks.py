@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 
 from skcausal.simulators._interventions import Design
@@ -130,7 +131,13 @@ class GeneNetworks(Systems):
         """Number of variables of the padded systems."""
         return self.interactions.shape[-1]
 
-    def steady_state(self, interventions=None, values=None, *, kind=None):
+    def steady_state(
+        self,
+        interventions: np.ndarray | torch.Tensor | None = None,
+        values: float | np.ndarray | torch.Tensor | None = None,
+        *,
+        kind: Literal["knock_out", "knock_down"] | None = None,
+    ) -> torch.Tensor:
         """Return the expression at which all genes rest when there is no noise.
 
         Parameters
@@ -155,7 +162,13 @@ class GeneNetworks(Systems):
         expression = self._rest(factors, self.basal[:, None]).reshape(shape)
         return expression if design.has_regimes else expression.squeeze(1)
 
-    def actual_targets(self, n_rows, interventions=None, *, random_state):
+    def actual_targets(
+        self,
+        n_rows: int,
+        interventions: np.ndarray | torch.Tensor | None = None,
+        *,
+        random_state: int,
+    ) -> torch.Tensor:
         """Return which genes are hit in the rows that :meth:`sample` gives for this random state.
 
         Parameters
@@ -178,7 +191,13 @@ class GeneNetworks(Systems):
         mask = mask.expand(-1, -1, n_rows, -1)
         return mask if design.has_regimes else mask.squeeze(1)
 
-    def cell_types(self, n_rows, interventions=None, *, random_state):
+    def cell_types(
+        self,
+        n_rows: int,
+        interventions: np.ndarray | torch.Tensor | None = None,
+        *,
+        random_state: int,
+    ) -> torch.Tensor:
         """Return the cell types of the rows that :meth:`sample` gives for this random state.
 
         Parameters

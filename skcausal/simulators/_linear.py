@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from skcausal.simulators._parameters import check_choice, is_distribution
 from skcausal.simulators._random import fold_in, normal
 from skcausal.simulators._random_graphs import causal_order
 from skcausal.simulators._systems import Systems
+
+if TYPE_CHECKING:
+    from scipy.stats.distributions import rv_frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,14 @@ class LinearSystems(Systems):
     noise_functions: FourierFunctions | None = None
 
     @classmethod
-    def from_coef(cls, coef, noise_variance=1.0, *, loadings=None, noise="gaussian"):
+    def from_coef(
+        cls,
+        coef: np.ndarray | torch.Tensor,
+        noise_variance: float | np.ndarray | torch.Tensor = 1.0,
+        *,
+        loadings: np.ndarray | torch.Tensor | None = None,
+        noise: Literal["gaussian", "gumbel"] = "gaussian",
+    ) -> Self:
         """Make a batch of systems with given weights.
 
         Parameters
@@ -163,7 +174,13 @@ class LinearSystems(Systems):
         """Number of variables of the padded systems."""
         return self.coef.shape[-1]
 
-    def interventional_covariance(self, interventions=None, values=None, *, kind=None):
+    def interventional_covariance(
+        self,
+        interventions: np.ndarray | torch.Tensor | None = None,
+        values: float | np.ndarray | torch.Tensor | rv_frozen | None = None,
+        *,
+        kind: Literal["hard", "shift", "scale", "noise"] | None = None,
+    ) -> torch.Tensor:
         """Return the covariance of the variables under interventions, in closed form.
 
         Parameters
@@ -192,14 +209,14 @@ class LinearSystems(Systems):
                 "Heteroskedastic systems have no covariance in closed form; estimate it from rows "
                 "of sample."
             )
-        design, kind = self._design(interventions, values, kind), self._kind(kind)
-        equations, variance = self._expected_equations(design, kind)
+        design, done = self._design(interventions, values, kind), self._kind(kind)
+        equations, variance = self._expected_equations(design, done)
         if not variance.isfinite().all():
             raise ValueError(f"values must have a finite variance, found {design.values!r}.")
         own_variance = (equations.noise * self.noise_scale[:, None, None]) ** 2
-        if kind == "noise":  # Var(v e) = E[v^2] Var(e)
+        if done == "noise":  # Var(v e) = E[v^2] Var(e)
             own_variance = own_variance + variance * self.noise_scale[:, None, None] ** 2
-        elif kind == "scale":
+        elif done == "scale":
             own_variance = own_variance + self._variance_of_scales(equations, variance)
         else:
             own_variance = own_variance + variance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Self
+from typing import Any, Literal, Self
 
 import torch
 from scipy.stats import invgamma
@@ -224,7 +224,7 @@ class LinearPrior(TaskPrior[LinearSystems]):
             )
 
     @classmethod
-    def preset(cls, name, **changes) -> Self:
+    def preset(cls, name: Literal["mip", "caasl"], **changes: Any) -> Self:
         """Return a published prior.
 
         Parameters

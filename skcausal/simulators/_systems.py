@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, overload
 
+import numpy as np
 import torch
 
 from skcausal.simulators._batches import Batch
@@ -11,6 +12,9 @@ from skcausal.simulators._interventions import KINDS, Design, check_design
 from skcausal.simulators._parameters import check_choice, check_count
 from skcausal.simulators._random import check_random_state, fold_in
 from skcausal.simulators._random_graphs import are_present
+
+if TYPE_CHECKING:
+    from scipy.stats.distributions import rv_frozen
 
 # Rows of all systems and regimes together that are simulated at a time to estimate a mean.
 _ROWS_AT_ONCE = 2**18
@@ -69,7 +73,15 @@ class Systems(Batch):
         values = self._default_values[kind] if values is None else values
         return check_design(interventions, values, self.present, self.dtype)
 
-    def sample(self, n_rows, interventions=None, values=None, *, kind=None, random_state=None):
+    def sample(
+        self,
+        n_rows: int,
+        interventions: np.ndarray | torch.Tensor | None = None,
+        values: float | np.ndarray | torch.Tensor | rv_frozen | None = None,
+        *,
+        kind: str | None = None,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    ) -> torch.Tensor:
         """Simulate rows of all systems.
 
         Parameters
@@ -115,16 +127,40 @@ class Systems(Batch):
         X = self._simulate(n_rows, design, self._kind(kind), keys)
         return X if design.has_regimes else X.squeeze(1)
 
+    @overload
     def interventional_mean(
         self,
-        interventions=None,
-        values=None,
+        interventions: np.ndarray | torch.Tensor | None = ...,
+        values: float | np.ndarray | torch.Tensor | rv_frozen | None = ...,
         *,
-        kind=None,
-        n_samples=10_000,
-        random_state=0,
-        return_standard_error=False,
-    ):
+        kind: str | None = ...,
+        n_samples: int = ...,
+        random_state: int | np.random.RandomState | np.random.Generator | None = ...,
+        return_standard_error: Literal[False] = ...,
+    ) -> torch.Tensor: ...
+
+    @overload
+    def interventional_mean(
+        self,
+        interventions: np.ndarray | torch.Tensor | None = ...,
+        values: float | np.ndarray | torch.Tensor | rv_frozen | None = ...,
+        *,
+        kind: str | None = ...,
+        n_samples: int = ...,
+        random_state: int | np.random.RandomState | np.random.Generator | None = ...,
+        return_standard_error: Literal[True],
+    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+    def interventional_mean(
+        self,
+        interventions: np.ndarray | torch.Tensor | None = None,
+        values: float | np.ndarray | torch.Tensor | rv_frozen | None = None,
+        *,
+        kind: str | None = None,
+        n_samples: int = 10_000,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
+        return_standard_error: bool = False,
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Return the mean of every variable under interventions.
 
         Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic
 
+import numpy as np
 import torch
 
 from skcausal.simulators._batches import BatchT
@@ -24,7 +25,13 @@ class TaskPrior(Generic[BatchT]):
         raise NotImplementedError
 
     def sample(
-        self, n_tasks, random_state=None, *, start=0, device="cpu", dtype=torch.float32
+        self,
+        n_tasks: int,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        *,
+        start: int = 0,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> BatchT:
         """Draw a batch of tasks.
 
@@ -63,13 +70,13 @@ class TaskPrior(Generic[BatchT]):
 
     def stream(
         self,
-        n_tasks=None,
-        random_state=None,
+        n_tasks: int | None = None,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
         *,
-        batch_size=64,
-        start=0,
-        device="cpu",
-        dtype=torch.float32,
+        batch_size: int = 64,
+        start: int = 0,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> Iterator[BatchT]:
         """Draw tasks batch by batch; no more than one batch is held.
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import torch
 
 from skcausal.simulators._parameters import check_choice, check_number
 from skcausal.simulators._random import fold_in, normal, poisson, positions, uniform
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Table 1 of Annadani et al. (2024), appendix B.2.
 PLATFORMS: dict[str, dict[str, float]] = {
@@ -90,7 +94,7 @@ class TechnicalNoise:
         check_number("dropout_shape", self.dropout_shape, 0.0)
 
     @classmethod
-    def preset(cls, platform):
+    def preset(cls, platform: str) -> Self:
         """Return the noise of a platform.
 
         Parameters
@@ -157,7 +161,13 @@ def measure(noise: TechnicalNoise, expression, keys, midpoint) -> torch.Tensor:
     return poisson(count_keys, torch.where(survives, expression, 0.0))
 
 
-def log_cpm(counts):
+@overload
+def log_cpm(counts: np.ndarray) -> np.ndarray: ...
+@overload
+def log_cpm(counts: torch.Tensor) -> torch.Tensor: ...
+@overload
+def log_cpm(counts: pd.DataFrame) -> pd.DataFrame: ...
+def log_cpm(counts: Any) -> Any:
     """Return log2(1 + counts per million), row by row.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral
 
+import numpy as np
 import torch
 
 from skcausal.simulators._batches import Batch, map_tensors
@@ -86,7 +87,12 @@ class TreatmentProblems(Batch):
         """Index of the environment that training does not see, or None."""
         return self.prior.heldout_environment
 
-    def sample(self, n_rows, environment=None, random_state=None) -> TreatmentData:
+    def sample(
+        self,
+        n_rows: int,
+        environment: int | str | None = None,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    ) -> TreatmentData:
         """Draw units of all problems.
 
         Parameters

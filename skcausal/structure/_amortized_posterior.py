@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import torch
 
+from skcausal._typing import PathLike, RandomStateLike
 from skcausal.nn import resolve_device, resolve_dtype
 from skcausal.nn._network_files import cast_network
 from skcausal.nn._pretrained_mixin import PretrainedMixin
@@ -15,6 +18,9 @@ from skcausal.structure._graph_posterior import EdgeDraws, GraphPosterior
 from skcausal.structure._graph_pretraining import check_network_parameters, train_from_parameters
 from skcausal.structure._graph_training import canonical_inputs
 from skcausal.structure._graph_weights import NETWORK_FILES, SHIPPED, load_shipped
+
+if TYPE_CHECKING:
+    from skcausal.simulators import TaskPrior
 
 
 class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
@@ -142,26 +148,26 @@ class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
 
     def __init__(
         self,
-        pretrained="auto",
+        pretrained: PathLike | None = "auto",
         *,
-        architecture="pairs",
-        threshold=0.5,
-        acyclic=True,
-        n_draws=30,
-        prior=None,
-        experiments="mixed",
-        scale_free=True,
-        n_steps=3000,
-        learning_rate=2e-3,
-        width=32,
-        n_layers=6,
-        n_heads=4,
-        checkpoint=None,
-        device="auto",
-        dtype="float64",
-        verbose=False,
-        random_state=None,
-    ):
+        architecture: Literal["pairs", "rows"] = "pairs",
+        threshold: float = 0.5,
+        acyclic: bool = True,
+        n_draws: int = 30,
+        prior: TaskPrior | Sequence[TaskPrior] | None = None,
+        experiments: Literal["mixed", "sequential", "regimes", "observational"] = "mixed",
+        scale_free: bool = True,
+        n_steps: int = 3000,
+        learning_rate: float = 2e-3,
+        width: int = 32,
+        n_layers: int = 6,
+        n_heads: int = 4,
+        checkpoint: PathLike | None = None,
+        device: str | torch.device = "auto",
+        dtype: Literal["float32", "float64"] = "float64",
+        verbose: bool = False,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.pretrained = pretrained
         self.architecture = architecture
         self.threshold = threshold
@@ -181,7 +187,9 @@ class AmortizedGraphPosterior(PretrainedMixin, GraphPosterior):
         self.verbose = verbose
         self.random_state = random_state
 
-    def pretrain(self, prior=None, n_steps=None):
+    def pretrain(
+        self, prior: TaskPrior | Sequence[TaskPrior] | None = None, n_steps: int | None = None
+    ) -> Self:
         """Train on simulated systems; `fit` then uses these weights.
 
         They belong to this object: clones, such as those in a grid search, start from the parameter

@@ -1,13 +1,16 @@
 """Bootstrap over rows: edge probabilities, and a predictor that averages the members."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
+from skcausal._typing import RandomStateLike
 from skcausal.graphs import is_dag
 from skcausal.structure._learner import StructureLearner
 from skcausal.structure._linear_scm import LinearGaussianSCM
@@ -73,14 +76,14 @@ class BootstrapEnsemble(StructureLearner):
 
     def __init__(
         self,
-        learner,
-        n_bootstrap=30,
+        learner: BaseEstimator,
+        n_bootstrap: int = 30,
         *,
-        threshold=0.5,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        threshold: float = 0.5,
+        n_jobs: int | None = None,
+        random_state: RandomStateLike = None,
+        verbose: int = 0,
+    ) -> None:
         self.learner = learner
         self.n_bootstrap = n_bootstrap
         self.threshold = threshold

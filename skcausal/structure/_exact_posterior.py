@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skcausal._typing import RandomStateLike
 from skcausal.nn import resolve_device, resolve_dtype
 from skcausal.simulators import LinearPrior
 from skcausal.simulators._parameters import check_number
@@ -138,17 +139,17 @@ class ExactGraphPosterior(GraphPosterior):
     def __init__(
         self,
         *,
-        edge_probability=0.3,
-        weight_scale="in_degree",
-        noise_shape=1.0,
-        noise_rate=0.2,
-        standardize=True,
-        threshold=0.5,
-        n_draws=30,
-        device="auto",
-        dtype="float64",
-        random_state=None,
-    ):
+        edge_probability: float = 0.3,
+        weight_scale: float | str = "in_degree",
+        noise_shape: float = 1.0,
+        noise_rate: float = 0.2,
+        standardize: bool = True,
+        threshold: float = 0.5,
+        n_draws: int = 30,
+        device: str | torch.device = "auto",
+        dtype: Literal["float32", "float64"] = "float64",
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.edge_probability = edge_probability
         self.weight_scale = weight_scale
         self.noise_shape = noise_shape
@@ -161,7 +162,7 @@ class ExactGraphPosterior(GraphPosterior):
         self.random_state = random_state
 
     @classmethod
-    def from_prior(cls, prior, **parameters):
+    def from_prior(cls, prior: LinearPrior, **parameters: Any) -> Self:
         """Make the posterior that belongs to a prior of systems.
 
         Parameters
@@ -195,7 +196,7 @@ class ExactGraphPosterior(GraphPosterior):
         """
         return cls(**(_parameters_of(prior) | parameters))
 
-    def parent_set_probabilities(self, variable):
+    def parent_set_probabilities(self, variable: str | int) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior probability of every parent set of a variable.
 
         Parameters

@@ -1,5 +1,9 @@
 """Greedy interventional equivalence search as a structure learner."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 from skcausal.graphs import consistent_extension
 from skcausal.interventions import unique_regimes
 from skcausal.structure._gaussian_score import GaussianScore
@@ -82,12 +86,12 @@ class GIES(StructureLearner):
 
     def __init__(
         self,
-        penalty=1.0,
+        penalty: float = 1.0,
         *,
-        centering="regime",
-        phases=("forward", "backward", "turning"),
-        max_parents=10,
-    ):
+        centering: Literal["regime", "pooled"] = "regime",
+        phases: tuple[str, ...] = ("forward", "backward", "turning"),
+        max_parents: int | None = 10,
+    ) -> None:
         self.penalty = penalty
         self.centering = centering
         self.phases = phases

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skcausal._adjacency import threshold_to_dag
+from skcausal._typing import RandomStateLike
 from skcausal.simulators._parameters import check_count
 from skcausal.structure._bootstrap import LinearGaussianEnsemble
 from skcausal.structure._free_sums import FreeSums
@@ -26,7 +27,9 @@ class GraphPosterior(StructureLearner):
     and ``_sample_graphs(n_graphs, rng)``.
     """
 
-    def sample_graphs(self, n_graphs=1, *, random_state=None):
+    def sample_graphs(
+        self, n_graphs: int = 1, *, random_state: RandomStateLike = None
+    ) -> np.ndarray:
         """Draw graphs from the posterior.
 
         Parameters

@@ -1,7 +1,12 @@
 """Interventional greedy sparsest permutation as a structure learner."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 from sklearn.utils import check_random_state
 
+from skcausal._typing import RandomStateLike
 from skcausal.structure._gaussian_tests import GaussianTests
 from skcausal.structure._igsp_search import igsp_search
 from skcausal.structure._learner import StructureLearner
@@ -38,6 +43,8 @@ class IGSP(StructureLearner):
         Number of starting orders.
     random_state : int, RandomState instance or None, default=None
         Seed of the starting orders and of the search.
+    verbose : bool, default=False
+        Show a progress bar.
 
     Attributes
     ----------
@@ -77,15 +84,16 @@ class IGSP(StructureLearner):
 
     def __init__(
         self,
-        ci_data="pooled",
+        ci_data: Literal["pooled", "observational"] = "pooled",
         *,
-        start="ancestral",
-        alpha=None,
-        alpha_invariance=1e-3,
-        depth=4,
-        n_restarts=10,
-        random_state=None,
-    ):
+        start: Literal["ancestral", "random"] = "ancestral",
+        alpha: float | None = None,
+        alpha_invariance: float = 1e-3,
+        depth: int = 4,
+        n_restarts: int = 10,
+        random_state: RandomStateLike = None,
+        verbose: bool = False,
+    ) -> None:
         self.ci_data = ci_data
         self.start = start
         self.alpha = alpha
@@ -93,6 +101,7 @@ class IGSP(StructureLearner):
         self.depth = depth
         self.n_restarts = n_restarts
         self.random_state = random_state
+        self.verbose = verbose
 
     def _learn_graph(self, X, mask, regime):
         levels = {"pooled": 0.001, "observational": 0.05}
@@ -108,6 +117,7 @@ class IGSP(StructureLearner):
             n_restarts=self.n_restarts,
             start=self.start,
             rng=check_random_state(self.random_state),
+            verbose=bool(self.verbose),
         )
         return adjacency
 

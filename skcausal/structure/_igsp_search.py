@@ -27,6 +27,7 @@ def igsp_search(
     start="ancestral",
     max_given=3,
     rng,
+    verbose=False,
 ):
     """Search for the sparsest graph that agrees with all regimes.
 
@@ -58,6 +59,8 @@ def igsp_search(
         are judged by.
     rng : numpy.random.Generator or numpy.random.RandomState
         Source of the starting orders and of the order in which arcs are tried.
+    verbose : bool, default=False
+        Show a progress bar over the starting orders.
 
     Returns
     -------
@@ -73,9 +76,11 @@ def igsp_search(
     .. [2] Yang, Katcoff and Uhler, "Characterizing and learning equivalence classes of causal
        DAGs under interventions", ICML 2018.
     """
+    from tqdm.auto import trange
+
     arcs = _Arcs(tests, alpha, alpha_invariance, max_given)
     best, best_score = None, None
-    for restart in range(n_restarts):
+    for restart in trange(n_restarts, desc="starting orders", disable=not verbose):
         order = _starting_order(arcs, start, restart, rng)
         adjacency, score = descend(arcs, minimal_imap(arcs, order), depth, rng)
         if best is None or score < best_score:

@@ -1,8 +1,11 @@
 """Graphs that are not learned: given by the user, or complete over a random order."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skcausal._typing import GraphLike, RandomStateLike
 from skcausal.graphs import check_adjacency
 from skcausal.structure._learner import StructureLearner
 
@@ -42,7 +45,7 @@ class KnownGraph(StructureLearner):
     array([[1., 2.]])
     """
 
-    def __init__(self, adjacency):
+    def __init__(self, adjacency: GraphLike) -> None:
         self.adjacency = adjacency
 
     def _learn_graph(self, X, mask, regime):
@@ -91,7 +94,7 @@ class FullGraph(StructureLearner):
     3
     """
 
-    def __init__(self, random_state=None):
+    def __init__(self, random_state: RandomStateLike = None) -> None:
         self.random_state = random_state
 
     def _learn_graph(self, X, mask, regime):

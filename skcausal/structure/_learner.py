@@ -1,5 +1,9 @@
 """Base of the structure learners: learn a DAG, refit a linear-Gaussian SCM, predict with it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -7,6 +11,9 @@ from skcausal.base import InterventionPredictor
 from skcausal.graphs import to_networkx
 from skcausal.structure._linear_scm import fit_linear_gaussian
 from skcausal.structure._linear_scm_queries import LinearSCMQueries
+
+if TYPE_CHECKING:
+    import networkx
 
 
 class StructureLearner(LinearSCMQueries, InterventionPredictor):
@@ -21,7 +28,7 @@ class StructureLearner(LinearSCMQueries, InterventionPredictor):
             X, mask, self.adjacency_, names=getattr(self, "feature_names_in_", None)
         )
 
-    def to_networkx(self):
+    def to_networkx(self) -> networkx.DiGraph:
         """Return the learned DAG as a graph with named nodes.
 
         Returns

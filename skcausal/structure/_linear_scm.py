@@ -1,10 +1,14 @@
 """A linear-Gaussian structural causal model: fit on a graph, intervene, condition, sample."""
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from skcausal._typing import MatrixLike
 from skcausal.base import is_constant
 from skcausal.interventions import unique_regimes
 
@@ -67,7 +71,7 @@ class LinearGaussianSCM:
     target_mean: np.ndarray
     target_variance: np.ndarray
 
-    def interventional_mean(self, targets, values):
+    def interventional_mean(self, targets: MatrixLike, values: ArrayLike) -> np.ndarray:
         """Return E[X | do(targets = values)].
 
         Parameters
@@ -87,7 +91,7 @@ class LinearGaussianSCM:
         mean = self.conditional_mean(np.atleast_2d(X), np.atleast_2d(mask))
         return mean.reshape(mask.shape)
 
-    def interventional_covariance(self, targets):
+    def interventional_covariance(self, targets: ArrayLike) -> np.ndarray:
         """Return the covariance of X while the targets are held fixed.
 
         Parameters
@@ -106,7 +110,7 @@ class LinearGaussianSCM:
         covariance[np.ix_(free, free)] = mixing.T @ (self.noise_variance[free, None] * mixing)
         return covariance
 
-    def conditional_mean(self, X, mask):
+    def conditional_mean(self, X: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Return the mean of each cell given the intervention and the row's other finite cells.
 
         Parameters
@@ -132,7 +136,7 @@ class LinearGaussianSCM:
                 mean[np.ix_(rows, free)] = self._condition_free(X[rows], free, finite[g][free])
         return mean
 
-    def parental_mean(self, X, mask):
+    def parental_mean(self, X: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Return each variable's mean given the true values of its parents.
 
         Parameters
@@ -149,7 +153,7 @@ class LinearGaussianSCM:
         """
         return np.where(mask, X, X @ self.coef + self.intercept)
 
-    def log_density(self, X, mask):
+    def log_density(self, X: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Return each row's log-density under its intervention.
 
         Parameters
@@ -172,7 +176,9 @@ class LinearGaussianSCM:
         log_terms = np.log(2 * np.pi * self.noise_variance) + residual**2 / self.noise_variance
         return np.array(jacobian)[group] - 0.5 * np.where(mask, 0.0, log_terms).sum(axis=1)
 
-    def sample(self, mask, values, rng):
+    def sample(
+        self, mask: np.ndarray, values: np.ndarray, rng: np.random.RandomState | np.random.Generator
+    ) -> np.ndarray:
         """Draw one row per row of the mask.
 
         Parameters
@@ -204,7 +210,7 @@ class LinearGaussianSCM:
                 ).T
         return X
 
-    def in_units(self, centre, unit):
+    def in_units(self, centre: np.ndarray, unit: np.ndarray) -> LinearGaussianSCM:
         """Change the units of the variables.
 
         Parameters

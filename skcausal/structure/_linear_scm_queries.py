@@ -1,17 +1,29 @@
 """What every intervention predictor can answer that has fitted a linear-Gaussian SCM."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skcausal._typing import MatrixLike, PerRow, RandomStateLike
 from skcausal.base import compute_finite, compute_rows
 from skcausal.interventions import check_interventions
+
+if TYPE_CHECKING:
+    from skcausal.structure._linear_scm import LinearGaussianSCM
 
 
 class LinearSCMQueries:
     """Queries to the attribute `scm_` of an :class:`skcausal.base.InterventionPredictor`."""
 
-    def predict_from_parents(self, X, *, interventions=None):
+    if TYPE_CHECKING:  # what the class that inherits has
+        scm_: LinearGaussianSCM
+        _check_query: Any
+
+    def predict_from_parents(self, X: MatrixLike, *, interventions: PerRow = None) -> np.ndarray:
         """Predict each variable from the observed values of its parents.
 
         Parameters
@@ -29,7 +41,7 @@ class LinearSCMQueries:
         X, mask = self._check_query(X, interventions, "predict_from_parents", allow_nan=False)
         return compute_rows(self.scm_.parental_mean, X, mask, what="predictions")
 
-    def score_samples(self, X, *, interventions=None):
+    def score_samples(self, X: MatrixLike, *, interventions: PerRow = None) -> np.ndarray:
         """Return each row's log-likelihood under its intervention.
 
         Parameters
@@ -51,7 +63,14 @@ class LinearSCMQueries:
 
         return compute_rows(log_density, X, mask, what="log-likelihoods")
 
-    def sample(self, n_samples=1, *, interventions=None, X=None, random_state=None):
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        interventions: PerRow = None,
+        X: MatrixLike | None = None,
+        random_state: RandomStateLike = None,
+    ) -> np.ndarray:
         """Draw rows from the model under an intervention.
 
         Parameters

@@ -1,5 +1,9 @@
 """PC and GES: structure learners for one regime, run through causal-learn."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 import numpy as np
 
 from skcausal.base import is_constant
@@ -41,6 +45,8 @@ class PC(_ObservationalLearner):
         Largest conditioning set. None: as large as the number of rows allows. The number of tests
         grows exponentially with the number of neighbours of a variable: set 3 or so where many
         variables are correlated with many, or the search may take hours.
+    verbose : bool, default=False
+        Show the progress bars of causal-learn.
 
     Attributes
     ----------
@@ -73,10 +79,18 @@ class PC(_ObservationalLearner):
     (4, 4)
     """
 
-    def __init__(self, alpha=0.01, *, rows="observational", max_conditioning=None):
+    def __init__(
+        self,
+        alpha: float = 0.01,
+        *,
+        rows: Literal["observational", "all"] = "observational",
+        max_conditioning: int | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.alpha = alpha
         self.rows = rows
         self.max_conditioning = max_conditioning
+        self.verbose = verbose
 
     def _search(self, X):
         from causallearn.search.ConstraintBased.PC import pc
@@ -92,7 +106,7 @@ class PC(_ObservationalLearner):
             )
         limits = [k for k in (self.max_conditioning, max_testable) if k is not None]
         try:
-            found = pc(X, alpha=self.alpha, max_k=min(limits), show_progress=False)
+            found = pc(X, alpha=self.alpha, max_k=min(limits), show_progress=bool(self.verbose))
         except ValueError as error:
             raise ValueError(
                 "PC's independence tests failed because columns of X are linearly dependent among "
@@ -145,7 +159,9 @@ class GES(_ObservationalLearner):
     (4, 4)
     """
 
-    def __init__(self, penalty=1.0, *, rows="observational"):
+    def __init__(
+        self, penalty: float = 1.0, *, rows: Literal["observational", "all"] = "observational"
+    ) -> None:
         self.penalty = penalty
         self.rows = rows
 

@@ -1,5 +1,7 @@
 """Order the variables by the shifts that interventions cause, then select parents by BIC."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from skcausal._adjacency import threshold_to_dag
@@ -88,7 +90,7 @@ class ShiftOrder(StructureLearner):
     True
     """
 
-    def __init__(self, threshold=2.5, *, penalty=1.0):
+    def __init__(self, threshold: float = 2.5, *, penalty: float = 1.0) -> None:
         self.threshold = threshold
         self.penalty = penalty
 

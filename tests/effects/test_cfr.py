@@ -92,15 +92,22 @@ def test_score_gives_all_arms_the_same_weight(units, fitted):
     )
 
 
+@pytest.fixture(scope="module")
+def brief(units):
+    """A short fit, for what has to be the same in every bit."""
+    X, y, treatment, _ = units
+    return small(max_epochs=4).fit(X, y, treatment=treatment)
+
+
 @pytest.mark.parametrize(
     "levels", [("control", "drug"), (False, True), (3, 7), (0.5, 1.5)], ids=str
 )
-def test_names_of_levels_do_not_matter(units, fitted, levels):
+def test_names_of_levels_do_not_matter(units, brief, levels):
     X, y, treatment, _ = units
-    named = small().fit(X, y, treatment=np.array(levels)[treatment])
+    named = small(max_epochs=4).fit(X, y, treatment=np.array(levels)[treatment])
     assert named.treatments_.tolist() == list(levels)
     effect = named.effect(X, T0=levels[0], T1=levels[1])
-    np.testing.assert_array_equal(effect, fitted.effect(X))
+    np.testing.assert_array_equal(effect, brief.effect(X))
 
 
 @pytest.mark.parametrize("effect_head", [False, True])
@@ -123,19 +130,19 @@ def test_units_of_measurement_do_not_matter(units, fitted):
     np.testing.assert_allclose(effect, 100 * fitted.effect(X), rtol=0.02, atol=2)
 
 
-def test_treatment_as_a_column_is_the_same_as_metadata(units, fitted):
+def test_treatment_as_a_column_is_the_same_as_metadata(units, brief):
     X, y, treatment, _ = units
     frame = pd.DataFrame(X, columns=["p", "q", "r"])
     frame.insert(1, "arm", np.where(treatment == 1, "drug", "control"))
-    model = small(treatment_column="arm").fit(frame, y)
-    np.testing.assert_array_equal(model.effect(frame, T0="control", T1="drug"), fitted.effect(X))
-    np.testing.assert_array_equal(model.predict(frame), fitted.predict(X, treatment=treatment))
-    assert model.score(frame, y) == fitted.score(X, y, treatment=treatment)
+    model = small(treatment_column="arm", max_epochs=4).fit(frame, y)
+    np.testing.assert_array_equal(model.effect(frame, T0="control", T1="drug"), brief.effect(X))
+    np.testing.assert_array_equal(model.predict(frame), brief.predict(X, treatment=treatment))
+    assert model.score(frame, y) == brief.score(X, y, treatment=treatment)
     assert model.feature_names_in_.tolist() == ["p", "arm", "q", "r"]
 
     table = np.column_stack([treatment, X])
-    by_position = small(treatment_column=0).fit(table, y)
-    np.testing.assert_array_equal(by_position.effect(table), fitted.effect(X))
+    by_position = small(treatment_column=0, max_epochs=4).fit(table, y)
+    np.testing.assert_array_equal(by_position.effect(table), brief.effect(X))
     with pytest.raises(ValueError, match="treatment was passed although treatment_column"):
         by_position.predict(table, treatment=treatment)
 
@@ -143,9 +150,10 @@ def test_treatment_as_a_column_is_the_same_as_metadata(units, fitted):
 def test_environment_as_a_column_is_the_same_as_metadata(units):
     X, y, treatment, _ = units
     environment = np.where(X[:, 2] > 0, "ward", "clinic")
-    aligned = small(env_alpha=1.0).fit(X, y, treatment=treatment, environment=environment)
+    options = {"env_alpha": 1.0, "max_epochs": 4}
+    aligned = small(**options).fit(X, y, treatment=treatment, environment=environment)
     frame = pd.DataFrame(X, columns=["p", "q", "r"]).assign(place=environment)
-    by_column = small(env_alpha=1.0, environment_column="place")
+    by_column = small(environment_column="place", **options)
     by_column.fit(frame, y, treatment=treatment)
     assert by_column.environments_.tolist() == ["clinic", "ward"]
     np.testing.assert_array_equal(by_column.effect(frame), aligned.effect(X))
@@ -207,7 +215,7 @@ def test_interval_of_effects(units, fitted):
     assert (effect < upper).all()
     assert (wider[0] < lower).all()
     assert (upper < wider[1]).all()
-    single = small(n_ensemble=1).fit(*units[:2], treatment=units[2])
+    single = small(n_ensemble=1, max_epochs=2).fit(*units[:2], treatment=units[2])
     with pytest.raises(ValueError, match="set n_ensemble to 2 or more"):
         single.effect_interval(X)
     for level in (0, 1, "0.9"):
@@ -241,7 +249,7 @@ def test_average_effect_corrects_selection_with_any_classifier():
     assert naive > 4
     model = small(**options).fit(X, y, treatment=treatment)
     assert model.ate(X).estimate == pytest.approx(2, abs=0.2)
-    forest = RandomForestClassifier(min_samples_leaf=50, random_state=0)
+    forest = RandomForestClassifier(30, min_samples_leaf=50, random_state=0)
     other = small(propensity=forest, **options).fit(X, y, treatment=treatment)
     assert isinstance(other.propensity_, RandomForestClassifier)
     assert other.ate(X).estimate == pytest.approx(2, abs=0.3)
@@ -253,7 +261,7 @@ def test_transform(units, fitted):
     assert z.shape == (len(X), 3 * 16)
     np.testing.assert_allclose((z**2).sum(axis=1), 1.0, rtol=1e-5)
     assert len(fitted.get_feature_names_out()) == 48
-    framed = clone(fitted).set_output(transform="pandas").fit(X, units[1], treatment=units[2])
+    framed = deepcopy(fitted).set_output(transform="pandas")
     np.testing.assert_array_equal(framed.transform(X).to_numpy(), z)
 
 
@@ -340,6 +348,10 @@ def test_networks_cannot_go_on_with_another_structure(units, fitted, name, value
     for method in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match=r"was .* when the networks were made and is .* now"):
             method(X, y > 1 if name == "outcome" else y, **given)
+
+
+def test_networks_go_on_with_the_same_structure_in_other_types(units, fitted):
+    X, y, treatment, _ = units
     same = deepcopy(fitted).set_params(warm_start=True, representation_layers=[np.int64(16)])
     same.fit(X, y, treatment=treatment)
 
@@ -390,7 +402,7 @@ def test_parameters_that_are_changed_later_do_not_change_predictions(units, fitt
 def test_effects_do_not_need_the_columns_of_metadata(units):
     X, y, treatment, _ = units
     frame = pd.DataFrame(X, columns=["p", "q", "r"]).assign(arm=treatment)
-    model = small(treatment_column="arm").fit(frame, y)
+    model = small(treatment_column="arm", max_epochs=4).fit(frame, y)
     without = frame[["p", "q", "r"]]
     for method in (model.effect, model.potential_outcomes, model.transform):
         np.testing.assert_array_equal(method(without), method(frame))
@@ -403,7 +415,7 @@ def test_effects_do_not_need_the_columns_of_metadata(units):
 
 def test_without_treatment_it_is_a_regression(units):
     X, y, _, _ = units
-    model = small().fit(X, y)
+    model = small(max_epochs=4).fit(X, y)
     assert model.treatments_.tolist() == [0]
     assert model.propensity_ is None
     np.testing.assert_array_equal(model.predict(X), model.potential_outcomes(X)[:, 0])
@@ -528,9 +540,9 @@ def test_grid_search_in_a_pipeline_on_a_frame(units):
     columns = make_column_transformer(
         (StandardScaler(), ["p", "q", "r"]), (OneHotEncoder(), ["place"])
     )
-    pipeline = make_pipeline(columns, small(max_epochs=10))
+    pipeline = make_pipeline(columns, small(max_epochs=10, n_ensemble=1))
     grid = {"cfrregressor__alpha": [0.0, 100.0], "cfrregressor__env_alpha": [0.0, 1.0]}
-    search = GridSearchCV(pipeline, grid, cv=KFold(3))
+    search = GridSearchCV(pipeline, grid, cv=KFold(2))
     with sklearn.config_context(enable_metadata_routing=True):
         search.fit(frame, y, treatment=treatment, environment=frame["place"])
         score = search.score(frame, y, treatment=treatment)
@@ -545,7 +557,7 @@ def test_search_without_routing_by_columns(units):
     X, y, treatment, _ = units
     frame = pd.DataFrame(X, columns=["p", "q", "r"]).assign(arm=treatment)
     search = GridSearchCV(
-        small(treatment_column="arm", max_epochs=5), {"alpha": [0.0, 1.0]}, cv=3
+        small(treatment_column="arm", max_epochs=3, n_ensemble=1), {"alpha": [0.0, 1.0]}, cv=2
     ).fit(frame, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.predict(frame).shape == (len(y),)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -27,6 +27,9 @@ from skcausal.metrics import (
 
 seeds = st.integers(0, 2**32 - 1)
 DUMMIES = {"model_y": DummyRegressor(), "model_t": DummyClassifier(strategy="prior")}
+# Searches for penalties take most of the time: for what does not concern the default models.
+QUICK_MODELS = {"model_y": LinearRegression(), "model_t": LogisticRegression()}
+few_examples = settings(max_examples=25)
 two_and_three_levels = pytest.mark.parametrize("n_levels", [2, 3])
 
 
@@ -204,6 +207,7 @@ class TestArmBalancedError:
 class TestNearestNeighborPehe:
     @two_and_three_levels
     @pytest.mark.parametrize("n_neighbors", [1, 5])
+    @few_examples
     @given(seed=seeds)
     def test_unit_by_unit(self, n_levels, n_neighbors, seed):
         X, y, treatment, outcomes = make_units(seed, n_levels)
@@ -241,6 +245,7 @@ class TestNearestNeighborPehe:
         )
 
     @two_and_three_levels
+    @few_examples
     @given(seed=seeds)
     def test_invariances(self, n_levels, seed):
         X, y, treatment, outcomes = make_units(seed, n_levels)
@@ -271,6 +276,7 @@ class TestNearestNeighborPehe:
 
 class TestRScore:
     @two_and_three_levels
+    @few_examples
     @given(seed=seeds)
     def test_step_by_step(self, n_levels, seed):
         X, y, treatment, outcomes = make_units(seed, n_levels)
@@ -308,8 +314,7 @@ class TestRScore:
         constant = LinearRegression(fit_intercept=False).fit(T, y - m)
         best = np.mean((y - m - constant.predict(T)) ** 2)
         loss = np.mean((y - m - (T * effects_of(outcomes)).sum(axis=1)) ** 2)
-        models = {"model_y": LinearRegression(), "model_t": LogisticRegression()}
-        score = r_score(X, y, treatment, effects_of(outcomes), n_folds=4, **models)
+        score = r_score(X, y, treatment, effects_of(outcomes), n_folds=4, **QUICK_MODELS)
         assert score == pytest.approx(1 - loss / best, rel=1e-9)
 
     @two_and_three_levels
@@ -322,11 +327,15 @@ class TestRScore:
         effects = np.column_stack([k * X[:, 1] for k in range(1, n_levels)])
         outcomes = np.column_stack([np.zeros(400), effects]) + 2 * X[:, :1]
         y = outcomes[np.arange(400), treatment] + 0.1 * rng.normal(size=400)
-        true = r_score(X, y, treatment, effects)
+
+        def score(predicted):
+            return r_score(X, y, treatment, predicted, n_folds=2)
+
+        true = score(effects)
         assert 0.75 < true < 1
-        assert r_score(X, y, treatment, 0.5 * effects) < true
-        assert -0.1 < r_score(X, y, treatment, np.full_like(effects, effects.mean())) <= 0
-        assert r_score(X, y, treatment, -effects) < -1
+        assert score(0.5 * effects) < true
+        assert -0.1 < score(np.full_like(effects, effects.mean())) <= 0
+        assert score(-effects) < -1
 
     def test_units_of_outcome_and_covariates_do_not_matter(self):
         X, y, treatment, outcomes = make_units(1)
@@ -338,27 +347,28 @@ class TestRScore:
     def test_weights_act_in_the_loss_alone(self):
         X, y, treatment, outcomes = make_units(2)
         effect, ones = effects_of(outcomes), np.ones(len(y))
-        expected = r_score(X, y, treatment, effect)
+        expected = r_score(X, y, treatment, effect, **QUICK_MODELS)
         for weight in (ones, 5 * ones):
-            score = r_score(X, y, treatment, effect, sample_weight=weight)
+            score = r_score(X, y, treatment, effect, sample_weight=weight, **QUICK_MODELS)
             assert score == pytest.approx(expected, rel=1e-12)
 
     def test_constant_outcome(self):
         X, y, treatment, _ = make_units(0)
         y = np.full_like(y, 0.1)
-        assert r_score(X, y, treatment, np.zeros(len(y))) == 1.0
-        assert r_score(X, y, treatment, np.ones(len(y))) == 0.0
+        assert r_score(X, y, treatment, np.zeros(len(y)), n_folds=2) == 1.0
+        assert r_score(X, y, treatment, np.ones(len(y)), n_folds=2) == 0.0
 
     def test_same_seed_same_folds(self):
         X, y, treatment, outcomes = make_units(3)
         effect = effects_of(outcomes)
-        score = r_score(X, y, treatment, effect)
-        assert r_score(X, y, treatment, effect) == score
-        assert r_score(X, y, treatment, effect, random_state=1) != score
+        score = r_score(X, y, treatment, effect, **QUICK_MODELS)
+        assert r_score(X, y, treatment, effect, **QUICK_MODELS) == score
+        assert r_score(X, y, treatment, effect, random_state=1, **QUICK_MODELS) != score
 
 
 class TestPolicyValue:
     @two_and_three_levels
+    @few_examples
     @given(seed=seeds)
     def test_unit_by_unit(self, n_levels, seed):
         X, y, treatment, outcomes = make_units(seed, n_levels)
@@ -374,6 +384,7 @@ class TestPolicyValue:
         value = policy_value(X, y, treatment, outcomes, sample_weight=weight, **DUMMIES)
         np.testing.assert_allclose(value, total / weight.sum(), rtol=1e-9, atol=1e-12)
 
+    @few_examples
     @given(seed=seeds)
     def test_shift_of_the_outcome(self, seed):
         X, y, treatment, outcomes = make_units(seed)
@@ -383,14 +394,15 @@ class TestPolicyValue:
 
     def test_only_the_order_of_predictions_matters(self):
         X, y, treatment, outcomes = make_units(0)
-        value = policy_value(X, y, treatment, outcomes)
-        assert policy_value(X, y, treatment, 100 * outcomes + 7) == value
+        value = policy_value(X, y, treatment, outcomes, **QUICK_MODELS)
+        assert policy_value(X, y, treatment, 100 * outcomes + 7, **QUICK_MODELS) == value
 
     def test_ties_go_to_the_lowest_level(self):
         X, y, treatment, outcomes = make_units(0)
         lowest = np.column_stack([np.ones(len(y)), np.zeros(len(y))])
-        expected = policy_value(X, y, treatment, lowest)
-        assert policy_value(X, y, treatment, np.zeros_like(outcomes)) == expected
+        expected = policy_value(X, y, treatment, lowest, **QUICK_MODELS)
+        zeros = np.zeros_like(outcomes)
+        assert policy_value(X, y, treatment, zeros, **QUICK_MODELS) == expected
 
     @pytest.mark.parametrize(
         "wrong",
@@ -460,7 +472,8 @@ class TestCrossFitting:
         X, y, treatment, outcomes = make_units(0)
         order = np.argsort(X[:, 0])
         arrays = [v[order] for v in (X, y, treatment, outcomes)]
-        assert abs(metric(*arrays) - metric(X, y, treatment, outcomes)) < 0.5
+        of_sorted = metric(*arrays, **QUICK_MODELS)
+        assert abs(of_sorted - metric(X, y, treatment, outcomes, **QUICK_MODELS)) < 0.5
 
     @pytest.mark.filterwarnings("error")
     def test_routing_and_warnings(self, metric):
@@ -478,9 +491,11 @@ class TestCrossFitting:
 
     def test_labels_of_any_type(self, metric):
         X, y, treatment, outcomes = make_units(0)
-        expected = metric(X, y, treatment, outcomes)
-        assert metric(X, y, np.array(["a", "b"])[treatment], outcomes) == expected
-        assert metric(pd.DataFrame(X), pd.Series(y), treatment == 1, outcomes) == expected
+        expected = metric(X, y, treatment, outcomes, **QUICK_MODELS)
+        named, frame = np.array(["a", "b"])[treatment], pd.DataFrame(X)
+        assert metric(X, y, named, outcomes, **QUICK_MODELS) == expected
+        found = metric(frame, pd.Series(y), treatment == 1, outcomes, **QUICK_MODELS)
+        assert found == expected
 
     def test_forests_as_models(self, metric):
         X, y, treatment, outcomes = make_units(0)

@@ -8,7 +8,7 @@ import pytest
 import sklearn
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -33,7 +33,19 @@ SCORERS = {
     "policy_value_scorer": policy_value_scorer,
 }
 DUMMIES = {"model_y": DummyRegressor(), "model_t": DummyClassifier(strategy="prior")}
-all_scorers = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
+# Searches for penalties take most of the time of a score: what does not concern the default models
+# is asked of scorers with others, which standardise the covariates as well.
+QUICK_MODELS = {
+    "model_y": make_pipeline(StandardScaler(), Ridge()),
+    "model_t": make_pipeline(StandardScaler(), LogisticRegression(tol=1e-10)),
+    "n_folds": 3,
+}
+QUICK_SCORERS = SCORERS | {
+    "r_score_scorer": make_effect_scorer(r_score, **QUICK_MODELS),
+    "policy_value_scorer": make_effect_scorer(policy_value, **QUICK_MODELS),
+}
+default_scorers = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
+quick_scorers = pytest.mark.parametrize("scorer", QUICK_SCORERS.values(), ids=QUICK_SCORERS)
 two_and_three_levels = pytest.mark.parametrize("levels", [[0, 1], ["a", "b", "c"]])
 
 
@@ -133,8 +145,8 @@ class TestValues:
         assert policy_value_scorer(model, X, y, treatment=treatment) == expected
 
 
-@all_scorers
-class TestEveryScorer:
+@default_scorers
+class TestDefaults:
     @pytest.mark.parametrize("routing_enabled", [True, False])
     @pytest.mark.filterwarnings("error")
     def test_good_models_score_higher(self, scorer, routing_enabled):
@@ -145,6 +157,30 @@ class TestEveryScorer:
             assert isinstance(score, float)
             assert score > scorer(bad, X, y, treatment=treatment)
 
+    def test_prints_its_name_and_survives_pickle(self, scorer, units):
+        X, y, treatment = units
+        model = fitted(X, y, treatment)
+        assert SCORERS[repr(scorer)] is scorer
+        again = pickle.loads(pickle.dumps(clone(scorer, safe=False)))
+        assert again(model, X, y, treatment=treatment) == scorer(model, X, y, treatment=treatment)
+
+    def test_requests_what_it_uses_and_nothing_else(self, scorer):
+        requests = {"score": {"treatment": True, "sample_weight": True}}
+        assert scorer.get_metadata_routing()._serialize() == requests
+
+    def test_scaler_in_front_changes_nothing(self, scorer, units):
+        X, y, treatment = units
+        X["site"] = (X["site"] > 0.8).astype(float)
+        with sklearn.config_context(enable_metadata_routing=True):
+            pipe = make_pipeline(StandardScaler(), RidgePerArm(alpha=0.0))
+            pipe.fit(X, y, treatment=treatment)
+            model = RidgePerArm(alpha=0.0).fit(X, y, treatment=treatment)
+            score = scorer(pipe, X, y, treatment=treatment)
+            assert score == pytest.approx(scorer(model, X, y, treatment=treatment), rel=1e-6)
+
+
+@quick_scorers
+class TestEveryScorer:
     def test_arrays_and_frames_agree(self, scorer, units):
         X, y, treatment = units
         model = fitted(X, y, treatment)
@@ -164,17 +200,6 @@ class TestEveryScorer:
         X, y, treatment = units
         with pytest.raises(ValueError, match="The scorer needs treatment: pass it to the scorer"):
             scorer(fitted(X, y, treatment), X, y)
-
-    def test_prints_its_name_and_survives_pickle(self, scorer, units):
-        X, y, treatment = units
-        model = fitted(X, y, treatment)
-        assert SCORERS[repr(scorer)] is scorer
-        again = pickle.loads(pickle.dumps(clone(scorer, safe=False)))
-        assert again(model, X, y, treatment=treatment) == scorer(model, X, y, treatment=treatment)
-
-    def test_requests_what_it_uses_and_nothing_else(self, scorer):
-        requests = {"score": {"treatment": True, "sample_weight": True}}
-        assert scorer.get_metadata_routing()._serialize() == requests
 
     @pytest.mark.parametrize(("column", "names"), [("arm", True), (1, False), (-3, False)])
     def test_treatment_in_a_column(self, scorer, units, column, names):
@@ -210,16 +235,6 @@ class TestEveryScorer:
             model = fitted(Z, y, treatment)
             expected = scorer(model, Z, y, treatment=treatment)
             assert scorer(pipe, X, y, treatment=treatment) == expected
-
-    def test_scaler_in_front_changes_nothing(self, scorer, units):
-        X, y, treatment = units
-        X["site"] = (X["site"] > 0.8).astype(float)
-        with sklearn.config_context(enable_metadata_routing=True):
-            pipe = make_pipeline(StandardScaler(), RidgePerArm(alpha=0.0))
-            pipe.fit(X, y, treatment=treatment)
-            model = RidgePerArm(alpha=0.0).fit(X, y, treatment=treatment)
-            score = scorer(pipe, X, y, treatment=treatment)
-            assert score == pytest.approx(scorer(model, X, y, treatment=treatment), rel=1e-6)
 
     def test_in_searches(self, scorer, units):
         """A search's scores are those of a plain loop; its `score` uses the scorer too."""
@@ -274,12 +289,12 @@ def test_several_scorers_and_environments(units):
             RidgePerArm(),
             X,
             y,
-            scoring=SCORERS,
+            scoring=QUICK_SCORERS,
             cv=LeaveOneEnvironmentOut(),
             params={"treatment": treatment, "environment": environment},
             error_score="raise",
         )
-    for name, scorer in SCORERS.items():
+    for name, scorer in QUICK_SCORERS.items():
         for held_out in range(3):
             train, test = environment != held_out, environment == held_out
             model = fitted(X[train], y[train], treatment[train])

@@ -25,16 +25,26 @@ def data():
     return X, interventions
 
 
+@pytest.fixture(scope="module")
+def perceptrons(data):
+    """Perceptrons as mechanisms, by the search for orders."""
+    X, interventions = data
+    model = GenerativeInterventionModel("mlp", generator="linear", random_state=0)
+    return model.fit(X, interventions=interventions)
+
+
 @pytest.fixture(
     scope="module",
     params=[
-        {"mechanism": "mlp", "generator": "linear"},
+        None,
         {"solver": "gradient", "n_steps": 300, "learning_rate": 0.02},
         {"solver": "gradient", "mechanism": "mlp", "n_steps": 100, "learning_rate": 0.02},
     ],
     ids=["order, mlp", "gradient, linear", "gradient, mlp"],
 )
 def fitted(request, data):
+    if request.param is None:
+        return request.getfixturevalue("perceptrons")
     X, interventions = data
     model = GenerativeInterventionModel(**request.param, random_state=0)
     return model.fit(X, interventions=interventions)
@@ -56,11 +66,9 @@ def test_targets_are_probabilities_and_controls_have_none(fitted):
     assert (targets[0] == 0).all()
 
 
-def test_perceptrons_find_the_targets_of_strong_perturbations(data):
+def test_perceptrons_find_the_targets_of_strong_perturbations(perceptrons):
     """Gradient descent may take the shift of a parent for one of the child; the search does not."""
-    X, interventions = data
-    model = GenerativeInterventionModel("mlp", generator="linear", random_state=0)
-    model.fit(X, interventions=interventions)
+    model = perceptrons
     strong = model.contexts_.max(axis=1) == 4.0
     found, truth = model.intervention_targets_[strong], model.contexts_[strong] > 0
     assert found[truth].min() > 0.9

@@ -204,6 +204,7 @@ def problems(draw, max_variables=5, n_rows=3, kinds=KINDS, feedback=FEEDBACK):
     return systems, mask, values, kind
 
 
+@settings(max_examples=50)
 @given(problems())
 def test_closed_forms_are_those_of_matrix_algebra(problem):
     systems, mask, values, kind = problem
@@ -214,6 +215,7 @@ def test_closed_forms_are_those_of_matrix_algebra(problem):
     np.testing.assert_allclose(found, covariance, rtol=1e-8, atol=1e-10)
 
 
+@settings(max_examples=50)
 @given(problems(kinds=("hard", "shift", "noise")), st.sampled_from([0, 1, 2]))
 def test_closed_forms_with_drawn_values_are_those_of_matrix_algebra(problem, which):
     systems, mask, _, kind = problem
@@ -227,7 +229,7 @@ def test_closed_forms_with_drawn_values_are_those_of_matrix_algebra(problem, whi
     np.testing.assert_allclose(found, covariance, rtol=1e-8, atol=1e-10)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(problems(max_variables=4, n_rows=1, feedback=["acyclic"]), st.sampled_from([-1, 1]))
 def test_drawn_scales_average_the_moments_of_all_their_values(problem, low):
     systems, mask, _, _ = problem
@@ -254,7 +256,7 @@ def test_drawn_scales_leave_means_at_zero_with_feedback(noise):
     assert (X[..., mask].std(dim=1) > 0.1).all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(problems(max_variables=4), st.integers(0, 2**63 - 1))
 def test_rows_are_those_of_a_loop_over_variables(problem, seed):
     systems, mask, values, kind = problem
@@ -292,7 +294,7 @@ def test_relabelled_systems_have_relabelled_moments(problem, random):
     torch.testing.assert_close(other, one[..., p, :][..., p], rtol=1e-9, atol=1e-10)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(problems())
 def test_interventions_that_change_nothing(problem):
     systems, mask, _, _ = problem

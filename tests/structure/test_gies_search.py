@@ -74,7 +74,20 @@ def changed_dags(dag, phase):
             yield new
 
 
-def assert_operators_reach_all_neighbours(essential, dags, targets, score):
+def remembered_classes(targets):
+    """Function from DAGs to the bytes of their essential graphs; the same DAG comes many times."""
+    known = {}
+
+    def class_of(dag):
+        key = dag.astype(np.int8).tobytes()
+        if key not in known:
+            known[key] = graphs.dag_to_icpdag(dag, targets).tobytes()
+        return known[key]
+
+    return class_of
+
+
+def assert_operators_reach_all_neighbours(essential, dags, targets, score, class_of):
     """Compare the operators of a class with one-edge changes of all its DAGs."""
     search = _Search(score, separated_pairs(targets), None)
     search.threshold = -np.inf
@@ -85,16 +98,13 @@ def assert_operators_reach_all_neighbours(essential, dags, targets, score):
         ("backward", search.deletions, search.delete),
         ("turning", search.turns, search.turn),
     ]:
-        expected = {
-            graphs.dag_to_icpdag(new, targets).tobytes()
-            for dag in dags
-            for new in changed_dags(dag, phase)
-        } - {essential.tobytes()}
+        expected = {class_of(new) for dag in dags for new in changed_dags(dag, phase)}
+        expected -= {essential.tobytes()}
         reached = set()
         for negative_gain, y, x, clique in search.operators(phase, list_operators):
             dag = apply(y, x, clique)
             np.testing.assert_allclose(score.total(dag) - before, -negative_gain, atol=1e-6)
-            reached.add(graphs.dag_to_icpdag(dag, targets).tobytes())
+            reached.add(class_of(dag))
         assert reached == expected, phase
 
 
@@ -107,26 +117,27 @@ def test_operators_reach_exactly_the_neighbouring_classes(d, family):
     targets = target_matrix(family, d)
     data, mask = simulate(rng, random_dag(rng, d, 0.7), targets, 30)
     score = GaussianScore(data, mask)
-    classes = defaultdict(list)
+    classes, class_of = defaultdict(list), remembered_classes(targets)
     for dag in all_dags(d):
-        classes[graphs.dag_to_icpdag(dag, targets).tobytes()].append(dag)
+        classes[class_of(dag)].append(dag)
     for key, dags in classes.items():
         essential = np.frombuffer(key, dtype=np.int8).reshape(d, d)
-        assert_operators_reach_all_neighbours(essential, dags, targets, score)
+        assert_operators_reach_all_neighbours(essential, dags, targets, score, class_of)
 
 
 def test_operators_within_larger_chain_components():
     # Turns of undirected edges with N partly in C need at least four neighbours.
     rng = np.random.default_rng(5)
-    n_checked = 0
+    n_checked, targets = 0, target_matrix([[]], 5)
+    class_of = remembered_classes(targets)
     while n_checked < 8:
-        targets = target_matrix([[]], 5)
         essential = graphs.dag_to_cpdag(random_dag(rng, 5, 0.7))
         if not 5 <= np.sum(essential & essential.T) // 2 <= 8:
             continue
         data, mask = simulate(rng, random_dag(rng, 5, 0.7), targets, 50)
         dags = list(members_of_class(essential, targets))
-        assert_operators_reach_all_neighbours(essential, dags, targets, GaussianScore(data, mask))
+        score = GaussianScore(data, mask)
+        assert_operators_reach_all_neighbours(essential, dags, targets, score, class_of)
         n_checked += 1
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skcausal.datasets import load_sachs, make_linear_scm
-from skcausal.structure import IGSP
+from skcausal.structure import IGSP, PC
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -59,3 +59,13 @@ def test_regimes_keep_condition_means_out_of_the_pooled_tests():
 def test_bad_parameters(parameters):
     with pytest.raises(ValueError, match=next(iter(parameters))):
         IGSP(**parameters).fit(np.random.default_rng(0).normal(size=(20, 3)))
+
+
+@pytest.mark.parametrize("estimator", [IGSP, PC])
+def test_progress_is_shown_on_request_alone(estimator, capsys):
+    data = make_linear_scm(4, n_samples=20, random_state=0)
+    for verbose in (False, True):
+        estimator(verbose=verbose).fit(data.X, interventions=data.interventions)
+        shown = capsys.readouterr()
+        assert bool(shown.err) == verbose
+        assert shown.out == ""
