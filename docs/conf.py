@@ -28,6 +28,7 @@ default_role = "literal"
 # The reference follows the subpackages' __all__.
 autosummary_generate = True
 autosummary_ignore_module_all = False
+autodoc_typehints = "none"  # the docstrings name the types, with their shapes
 numpydoc_show_class_members = False  # the class template shows every member in full
 
 sphinx_gallery_conf = {

@@ -73,7 +73,7 @@ from tests.reliability.calibration_tasks import (
     edge_error,
 )
 from tests.reliability.conftest import FAMILIES, answers, assert_same_answers
-from tests.reliability.process_state import changes_since, global_state
+from tests.reliability.process_state import changes_since, moved_on_state
 
 LONGEST_CALL = 15  # seconds
 
@@ -258,7 +258,7 @@ def state_of_process(quick):
     data = small_data()
     for estimator in FAMILIES:
         answers(fit_on(estimator, data), data)  # what others change when they are imported
-        before = global_state()
+        before = moved_on_state()
         answers(fit_on(estimator, data), data)
         yield row(estimator, "changes", len(changes_since(before)), "", 0)
 

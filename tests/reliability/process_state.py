@@ -52,6 +52,14 @@ def global_state():
     }
 
 
+def moved_on_state():
+    """State after a draw from each generator: setting a seed again shows as a change."""
+    random.random()
+    np.random.random()  # noqa: NPY002
+    torch.rand(1)
+    return global_state()
+
+
 def changes_since(before):
     """Names of what is no longer as it was."""
     after = global_state()

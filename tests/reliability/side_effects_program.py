@@ -15,7 +15,7 @@ import networkx  # noqa: F401
 import pandas  # noqa: F401
 import torch._dynamo  # noqa: F401
 
-from tests.reliability.process_state import changes_since, global_state
+from tests.reliability.process_state import changes_since, moved_on_state
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.bind", "socket.sendto", "urllib.Request")
@@ -67,7 +67,7 @@ def ask_all(found, data):
 
 def main(path):
     """Go through everything and write what was found."""
-    before = global_state()
+    before = moved_on_state()
     sys.addaudithook(note)
     found = {"import": since_then(import_all)}
     changed = changes_since(before)

@@ -13,14 +13,14 @@ from skcausal.simulators import GeneNetworkPrior, LinearPrior
 from skcausal.structure import AmortizedGraphPosterior
 from tests.conftest import fit_on, name_of
 from tests.reliability.conftest import FAMILIES, answers
-from tests.reliability.process_state import changes_since, global_state
+from tests.reliability.process_state import changes_since, moved_on_state
 
 
 @pytest.mark.parametrize("estimator", FAMILIES, ids=name_of)
 def test_fit_answers_and_failures_change_nothing(estimator, data, fitted_once):
     """Bad rows in the middle of a fit, or in a query, included."""
     fitted_once(estimator)  # what others change when they are imported; see test_side_effects.py
-    before = global_state()
+    before = moved_on_state()
     fitted = fit_on(estimator, data)
     answers(fitted, data)
     for method in ("fit", "predict"):
@@ -78,6 +78,6 @@ TRAININGS = {
 @pytest.mark.parametrize("name", TRAININGS)
 def test_pretraining_changes_nothing(name, monkeypatch):
     monkeypatch.setattr("skcausal.design._labelled_states._EPISODES", 4)
-    before = global_state()
+    before = moved_on_state()
     clone(TRAININGS[name]).set_params(random_state=0).pretrain()
     assert changes_since(before) == []
