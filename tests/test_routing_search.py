@@ -103,15 +103,6 @@ class TestSearch:
             search = search_candidates(n_jobs=2).fit(X, interventions=mask)
         np.testing.assert_array_equal(split_scores(search), serial_scores)
 
-    def test_dask(self, X, mask, serial_scores):
-        distributed = pytest.importorskip("distributed", reason="needs the extra 'scale'")
-        cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        )
-        with cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
-            search = search_candidates().fit(X, interventions=mask)
-        np.testing.assert_array_equal(split_scores(search), serial_scores)
-
     def test_score_of_the_search(self, X, mask, serial_search):
         search = serial_search
         best = search.best_estimator_

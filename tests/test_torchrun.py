@@ -4,7 +4,6 @@ This module is also the program that the processes run.
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from skcausal.nn import _stream_training
 from skcausal.prediction import MetaInterventionPredictor, _maml
 from skcausal.simulators import LinearPrior
 from skcausal.structure import AmortizedGraphPosterior
+from tests.torchrun import run_in_two_processes
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAININGS = {
     "predictor": MetaInterventionPredictor(
         prior=LinearPrior(4), n_tasks=192, width=8, n_layers=1, random_state=0
@@ -43,17 +42,7 @@ def pretrained_weights(name):
 def found(tmp_path_factory):
     """Weights in each of the two processes."""
     folder = tmp_path_factory.mktemp("torchrun")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    ended = subprocess.run(
-        [*command, "-m", "tests.test_torchrun", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    run_in_two_processes("tests.test_torchrun", folder)
     return [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)]
 
 

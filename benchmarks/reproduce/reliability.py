@@ -381,7 +381,8 @@ def main():
             found = pd.concat([table[table["check"] != check], found], ignore_index=True)
         order = found["check"].map(list(CHECKS).index)
         table = found.iloc[np.argsort(order, kind="stable")]
-        write_csv(table, path, quick=args.quick, torch=version("torch"))
+        written = table.assign(value=table["value"].astype(float).map("{:.6g}".format))
+        write_csv(written, path, quick=args.quick, torch=version("torch"))
         seconds = time.process_time() - start
         print(f"{check}: {seconds:.0f} s, {Counter(table['check'])[check]} rows", flush=True)
 

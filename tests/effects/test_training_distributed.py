@@ -5,7 +5,6 @@ This module is also the program that they run.
 
 import os
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import torch.distributed as dist
 from skcausal.effects import CFRRegressor
 from skcausal.effects._objective import Objective
 from skcausal.nn import _training
+from tests.torchrun import run_in_two_processes
 
-ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {
     "representation_layers": (16,),
     "head_layers": (8,),
@@ -98,17 +97,7 @@ def go_through_scenarios(folder):
 def found(tmp_path_factory):
     """What each of the two processes has found."""
     folder = tmp_path_factory.mktemp("torchrun")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    ended = subprocess.run(
-        [*command, "-m", "tests.effects.test_training_distributed", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    run_in_two_processes("tests.effects.test_training_distributed", folder)
     assert sorted(os.listdir(folder)) == ["cfr.ckpt", "rank0.pickle", "rank1.pickle"]
     return [pickle.loads((folder / f"rank{rank}.pickle").read_bytes()) for rank in (0, 1)]
 

@@ -6,7 +6,6 @@ process has found, which the tests then look at.
 
 import multiprocessing
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import torch.distributed as dist
 
 from skcausal.nn import MemberMLP, _training, _training_state, join_processes, train, warmup_cosine
 from skcausal.nn._distributed import from_first_process, mean_over_processes
+from tests.torchrun import run_in_two_processes
 
-ROOT = Path(__file__).resolve().parents[2]
 N_EPOCHS, N_BATCHES, N_ROWS = 5, 3, 8
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch lacks torch.distributed")
@@ -137,17 +136,7 @@ def found(tmp_path_factory):
     """What the two processes have found, and the folder they worked in."""
     folder = tmp_path_factory.mktemp("torchrun")
     (folder / "file").write_text("")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    ended = subprocess.run(
-        [*command, "-m", "tests.nn.test_distributed", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    run_in_two_processes("tests.nn.test_distributed", folder)
     return [torch.load(folder / f"rank{rank}.pt") for rank in (0, 1)], folder
 
 
