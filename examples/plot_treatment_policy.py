@@ -21,7 +21,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -38,6 +38,7 @@ X = pd.get_dummies(births.X, dtype=float)
 train, test = train_test_split(
     X.index,
     train_size=300 if FAST else 2000,
+    test_size=300 if FAST else None,
     stratify=births.treatment,
     random_state=0,
 )
@@ -102,6 +103,7 @@ EffectDisplay.from_estimator(model, X.loc[test], effect=truth)
 
 shares = np.linspace(0, 1, 5 if FAST else 21)
 outcomes = births.potential_outcomes.loc[test].to_numpy()
+propensity = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
 
 
 def treat(priority, share):
@@ -118,7 +120,7 @@ def known_value(chosen):
 def estimated_value(chosen):
     """The same by doubly robust estimation from what was observed."""
     preferred = np.column_stack([~chosen, chosen]).astype(float)
-    return policy_value(X.loc[test], y[test], treatment[test], preferred)
+    return policy_value(X.loc[test], y[test], treatment[test], preferred, model_t=propensity)
 
 
 curves = {

@@ -216,7 +216,7 @@ def _chain(intervention, n_rows=40, seed=0):
 @pytest.mark.parametrize("intervention", ["shift", "do", "scale"])
 def test_small_fit_finds_targets(intervention):
     contexts, X, is_target = _chain(intervention)
-    fit = fit_by_gradient(contexts, X, intervention=intervention, n_steps=200, learning_rate=0.08)
+    fit = fit_by_gradient(contexts, X, intervention=intervention, n_steps=400, learning_rate=0.04)
     assert ((fit.target_posteriors > 0.5) == is_target).mean() >= 0.95
     # Each context has one target; it stands out.
     assert (fit.target_posteriors[1:].argmax(axis=1) == is_target[1:].argmax(axis=1)).all()
