@@ -14,7 +14,8 @@ LONGEST_BODY = 60  # lines of a function below its signature and docstring
 
 # A module may import those of the levels before its own, and itself.
 LEVELS = (
-    {"_adjacency", "_array_storage", "_labels", "_row_blocks", "_typing"},
+    {"_typing"},
+    {"_adjacency", "_array_storage", "_labels", "_row_blocks"},
     {"_anndata", "_equivalence", "_graph_conversion"},
     {"interventions", "graphs", "weights"},
     {"base"},
