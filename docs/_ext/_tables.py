@@ -337,6 +337,7 @@ def format_number(value, digits=3, decimals=None, signed=False):
     """Write a number with significant digits, or decimals; texts stay as they are.
 
     Whole numbers keep their digits and get no decimals, minus is a minus sign, a zero has none.
+    Numbers below 0.0001 are written as powers of ten, unless `decimals` are given.
     """
     if isinstance(value, str):
         return value
@@ -350,6 +351,8 @@ def format_number(value, digits=3, decimals=None, signed=False):
     elif decimals is None:
         rounded = float(f"{value:.{digits - 1}e}")
         magnitude = math.floor(math.log10(abs(rounded))) if rounded else 0
+        if rounded and magnitude < -4:
+            return f"{rounded:.{digits - 1}e}".replace("-", "−")
         decimals = max(0, digits - 1 - magnitude)
         value = rounded
     text = f"{abs(value):,.{decimals}f}"
