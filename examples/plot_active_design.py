@@ -80,6 +80,7 @@ print(pd.DataFrame({"correct entries": steps.round(2), "share": share}).to_strin
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12.5, 4.6), layout="constrained")
 DesignCurveDisplay.from_evaluation(result, ax=left).legend_.remove()
+left.legend(*left.get_legend_handles_labels(), loc="lower right", frameon=False)
 left.set_title("Mean over the systems", loc="left")
 DesignCurveDisplay.from_evaluation(result, reference="balanced_half", ax=right)
 right.set_title("Differences, paired by system", loc="left")

@@ -174,6 +174,7 @@ steps = np.arange(budget + 1)
 mean = genes.mean(axis=1)
 curves = DesignCurveDisplay(algorithms, steps, mean, mean, mean, score="auprc").plot(ax=axes[0])
 curves.legend_.remove()
+axes[0].legend(*axes[0].get_legend_handles_labels(), loc="lower right", frameon=False)
 axes[0].set_title(f"{n_networks} gene networks: means", loc="left")
 DesignCurveDisplay(
     algorithms,
