@@ -259,13 +259,14 @@ DESIGN = {
     "published_designs": Table(
         "active_design_published.csv",
         "The same task on fewer systems, with DiffCBED and SS-Finite.",
-        f"{REPRODUCE}active_design.py --tables published",
+        f"{REPRODUCE}active_design.py --tables published --systems 100",
         (S, GAIN, *scores("log_score", "auprc", "shd")),
         (
             Row("``random``, as published", {"designer": "random"}),
             Row("``diffcbed``", {"designer": "diffcbed"}),
             Row("``ss_finite``", {"designer": "ss_finite"}),
             Row("``balanced_half``, a rule", {"designer": "balanced_half"}),
+            Row("``lookahead``", {"designer": "lookahead"}),
             Row("``distilled``, the policy in the box", {"designer": "distilled"}),
         ),
         {"n_designs": 10, "judge": "exact"},
