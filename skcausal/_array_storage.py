@@ -183,11 +183,14 @@ class _Unpacking(_Conversion):
                 return torch.nn.Parameter(tensor, requires_grad=item.requires_grad)
             return tensor.requires_grad_(item.requires_grad)
         if isinstance(item, StoredMethod):
-            return getattr(self.convert(item.owner), item.name)
+            method = getattr(self.convert(item.owner), item.name, None)
+            return _checked(method, MethodType, item.name)
         if isinstance(item, StoredName):
             import torch
 
-            return torch.device("cpu") if item.kind == "device" else getattr(torch, item.name)
+            if item.kind == "device":
+                return torch.device("cpu")
+            return _checked(getattr(torch, item.name, None), torch.dtype, item.name)
         if isinstance(item, StoredModule):
             import torch
 
@@ -217,6 +220,13 @@ def _object(cls, attributes):
     made = cls.__new__(cls)
     vars(made).update(attributes)
     return made
+
+
+def _checked(found, kind, name):
+    """Return what a name in a stored estimator stands for; refuse what is of another kind."""
+    if not isinstance(found, kind):
+        raise ValueError(f"The stored estimator names {name!r}, which is no {kind.__name__}.")
+    return found
 
 
 def _module_class(base, module, name):

@@ -10,7 +10,13 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from skcausal._array_storage import ArrayStorageMixin, StoredModule, StoredTensor
+from skcausal._array_storage import (
+    ArrayStorageMixin,
+    StoredMethod,
+    StoredModule,
+    StoredName,
+    StoredTensor,
+)
 from skcausal.nn import MemberMLP
 from skcausal.structure import GIES
 from tests.conftest import DESIGN_ESTIMATORS, EFFECT_ESTIMATORS, ESTIMATORS, fit_on, name_of
@@ -135,3 +141,15 @@ def test_only_networks_are_made(path):
     stored = StoredModule(path, {}, {})
     with pytest.raises(ValueError, match="which is no network"):
         Model().__setstate__({"content": [stored]})
+
+
+@pytest.mark.parametrize("name", ["load", "missing", "nn"])
+def test_only_types_are_looked_up_in_torch(name):
+    with pytest.raises(ValueError, match="which is no dtype"):
+        Model().__setstate__({"content": StoredName("dtype", name)})
+
+
+@pytest.mark.parametrize("name", ["content", "missing", "__class__"])
+def test_only_methods_are_looked_up(name):
+    with pytest.raises(ValueError, match="which is no method"):
+        Model().__setstate__({"content": StoredMethod(Model(1), name)})

@@ -17,6 +17,7 @@ from skcausal.design import ActiveDesigner
 from skcausal.effects import CFRRegressor
 from tests.conftest import N_VARIABLES, name_of
 from tests.reliability.conftest import FAMILIES
+from tests.test_bad_input import GOOD, with_cell, with_last_column
 
 # A search that never ends on bad numbers counts as a failure.
 pytestmark = [
@@ -26,21 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("error::RuntimeWarning"),
 ]
 
-N_ROWS = 30
-GOOD = np.random.default_rng(0).normal(size=(N_ROWS, N_VARIABLES))
-
-
-def with_cell(value):
-    """Good data with one bad cell."""
-    X = GOOD.copy()
-    X[3, 1] = value
-    return X
-
-
-def with_last_column(column):
-    """Good data with another last column."""
-    return np.column_stack([GOOD[:, :-1], column])
-
+N_ROWS = len(GOOD)
 
 BAD_TABLES = {
     "NaN": with_cell(np.nan),
